@@ -1,0 +1,1 @@
+"""Builds models in onnxruntime-genai's layout from Hugging Face folders (needs the extra `[build]`)."""

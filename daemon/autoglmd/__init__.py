@@ -1,0 +1,1 @@
+"""autoglmd: serves INT8 ONNX language models on small boxes."""

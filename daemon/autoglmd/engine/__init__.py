@@ -1,0 +1,1 @@
+"""One thread that batches sequences, step by step."""

@@ -1,0 +1,207 @@
+"""The error tree. Each class has a stable code; `edge/status.py` maps each to a gRPC status.
+
+AutoglmError
+├── RequestError                 the request cannot be served as it stands
+│   ├── InvalidArgumentError     a field is out of its range; names the field
+│   ├── PromptTooLongError       the prompt does not fit the context; carries the counts
+│   ├── ModelNotFoundError       no such model is served; carries the known names
+│   ├── RequestIdInUseError      a running request has this id
+│   └── NotSupportedError        this daemon does not do that
+├── CapacityError
+│   └── QueueFullError           the line is full; says when to come back
+├── UnavailableError
+│   ├── ModelNotReadyError       loading, failed or absent
+│   ├── DrainingError            the daemon is stopping
+│   └── EngineFailedError        a step raised; its sequences end, the daemon goes on
+├── ModelError                   a bundle on disk cannot be used
+│   ├── ModelMissingError        a folder or file is not there
+│   ├── ModelCorruptError        a file is there and broken
+│   ├── ModelUnsupportedError    whole, but not something we can run
+│   ├── TokenizerError           the tokenizer is missing, broken, or another model's
+│   └── DeviceUnavailableError   the device asked for is not there, and no fall-back was allowed
+├── ConfigError                  the configuration is wrong; names key, value and remedy
+└── HostError                    the box refused: a socket in use, a folder not writable
+    └── SocketInUseError
+"""
+
+from typing import ClassVar
+
+
+class AutoglmError(Exception):
+    """Base of all errors that autoglmd raises on purpose.
+
+    Attributes:
+        code: stable name for programs; never reused for something else.
+        message: one or two sentences: what happened, with the numbers, and what to do.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestError(AutoglmError):
+    """The request cannot be served as it stands; sending it again changes nothing."""
+
+    code = "BAD_REQUEST"
+
+
+class InvalidArgumentError(RequestError):
+    """A field is missing or out of its range."""
+
+    code = "INVALID_ARGUMENT"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.description = message
+
+
+class PromptTooLongError(RequestError):
+    """Prompt (and room for output) do not fit; nothing is ever truncated silently."""
+
+    code = "PROMPT_TOO_LONG"
+
+    def __init__(self, prompt_tokens: int, output_tokens: int, limit_tokens: int, what: str) -> None:
+        super().__init__(
+            f"The prompt has {prompt_tokens} tokens and asks for {output_tokens} more; "
+            f"{what} is {limit_tokens} tokens. Shorten the prompt or lower max_tokens."
+        )
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
+        self.limit_tokens = limit_tokens
+
+
+class ModelNotFoundError(RequestError):
+    """No model of that name is served here."""
+
+    code = "MODEL_NOT_FOUND"
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        known_names = ", ".join(known) or "none"
+        super().__init__(f"No model named {name!r} is served here. Served: {known_names}.")
+        self.name = name
+        self.known = known
+
+
+class RequestIdInUseError(RequestError):
+    """A running request already has the id that the client chose."""
+
+    code = "REQUEST_ID_IN_USE"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request_id {request_id!r} belongs to a running request. Leave it empty to get a fresh one.")
+        self.request_id = request_id
+
+
+class NotSupportedError(RequestError):
+    """Part of the contract that this daemon does not do."""
+
+    code = "NOT_SUPPORTED"
+
+
+class CapacityError(AutoglmError):
+    """Too much is asked at once; the same request may succeed later."""
+
+    code = "OVERLOADED"
+
+
+class QueueFullError(CapacityError):
+    """The admission line is full."""
+
+    code = "QUEUE_FULL"
+
+    def __init__(self, waiting: int, limit: int, retry_after_seconds: float) -> None:
+        super().__init__(
+            f"{waiting} requests are waiting and the line holds {limit}. Retry in {retry_after_seconds:.1f} s."
+        )
+        self.waiting = waiting
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnavailableError(AutoglmError):
+    """The daemon cannot serve this now."""
+
+    code = "UNAVAILABLE"
+
+
+class ModelNotReadyError(UnavailableError):
+    """The model is known and not (yet) loaded."""
+
+    code = "MODEL_NOT_READY"
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"Model {name!r} is not ready: {detail}")
+        self.name = name
+
+
+class DrainingError(UnavailableError):
+    """The daemon is stopping and takes no new work."""
+
+    code = "DRAINING"
+
+    def __init__(self) -> None:
+        super().__init__("The daemon is stopping and takes no new requests. Retry when it is back.")
+
+
+class EngineFailedError(UnavailableError):
+    """A step raised. Only the sequences of that step end; the daemon keeps serving."""
+
+    code = "ENGINE_FAILED"
+
+
+class ModelError(AutoglmError):
+    """A bundle on disk cannot be used."""
+
+    code = "MODEL_INVALID"
+
+
+class ModelMissingError(ModelError):
+    """A model folder, or a file in it, is not there."""
+
+    code = "MODEL_MISSING"
+
+
+class ModelCorruptError(ModelError):
+    """A file of the bundle is there and broken."""
+
+    code = "MODEL_CORRUPT"
+
+
+class ModelUnsupportedError(ModelError):
+    """The bundle is whole, but its graph is not one that we can run."""
+
+    code = "MODEL_UNSUPPORTED"
+
+
+class TokenizerError(ModelError):
+    """The tokenizer is missing, broken, or belongs to another model."""
+
+    code = "TOKENIZER_INVALID"
+
+
+class DeviceUnavailableError(ModelError):
+    """The device asked for is not there, and no fall-back was allowed."""
+
+    code = "DEVICE_UNAVAILABLE"
+
+
+class ConfigError(AutoglmError):
+    """The configuration is wrong."""
+
+    code = "CONFIG_INVALID"
+
+
+class HostError(AutoglmError):
+    """The box refused something that the daemon needs."""
+
+    code = "HOST_REFUSED"
+
+
+class SocketInUseError(HostError):
+    """Another process listens where we should."""
+
+    code = "SOCKET_IN_USE"

@@ -1,0 +1,1 @@
+"""What the daemon asks of the box: files, systemd, sockets, clock, facts."""
