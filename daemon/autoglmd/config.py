@@ -1,0 +1,231 @@
+"""The configuration: one frozen dataclass per room, read once from a strict TOML file.
+
+An unknown key, a wrong type or a value out of range is an error that names the key and the remedy. Nothing is
+changed after loading. `docs/configuration.md` is generated from this file.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autoglmd.errors import ConfigError
+
+DEFAULT_SOCKET = Path("/run/autoglmd/autoglmd.sock")
+DEFAULT_STATE_DIR = Path("/var/lib/autoglmd")
+DEFAULT_MODEL = "glm-small"
+BUNDLED_PREFIX = "bundled:"
+
+Room = TypeVar("Room", bound="ServerConfig | LogConfig | EngineConfig | ModelConfig")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a key accepts, beside its type; lives in the field's metadata and feeds the reference page."""
+
+    text: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _key(default: Any, text: str, **bounds: Any) -> Any:
+    return field(default=default, metadata={"rule": Rule(text, **bounds)})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """[server]: where the daemon listens, and how it stops."""
+
+    socket: Path = _key(DEFAULT_SOCKET, "The Unix socket. Who may open it may use the daemon.")
+    socket_mode: int = _key(0o660, "Permission bits of the socket, as TOML octal (0o660).", low=0, high=0o777)
+    socket_group: str | None = _key(None, "Group that owns the socket. Unset: the daemon's own.")
+    listen: str | None = _key(
+        None, 'Also listen on "HOST:PORT". Beyond loopback this needs tls_cert, tls_key and tls_client_ca.'
+    )
+    tls_cert: Path | None = _key(None, "PEM certificate chain for `listen`.")
+    tls_key: Path | None = _key(None, "PEM private key for `listen`.")
+    tls_client_ca: Path | None = _key(None, "PEM authorities whose client certificates are let in.")
+    drain_seconds: float = _key(20.0, "On SIGTERM, how long running streams may go on.", low=0, high=3600)
+    max_message_bytes: int = _key(4 << 20, "Larger messages are refused unread.", low=1 << 10, high=256 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """[log]: one line per event on standard error."""
+
+    level: str = _key("info", "How much is logged.", choices=("debug", "info", "warning", "error"))
+    format: str = _key("json", "JSON lines for machines, text for eyes.", choices=("json", "text"))
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """[engine], and overridden per model in [models.NAME.engine]: batching and limits."""
+
+    rows: int = _key(8, "Sequences decoded together; each has a row in the KV cache.", low=1, high=256)
+    context_tokens: int = _key(
+        4096,
+        "Longest sequence, prompt and output together; lowered to the model's own limit.",
+        low=16,
+        high=1 << 20,
+    )
+    kv_bytes: int = _key(
+        0, "Bound on the memory promised to running sequences' KV. 0: rows x context.", low=0, high=1 << 40
+    )
+    prefill_chunk_tokens: int = _key(
+        256, "Prompt tokens computed in one step; bounds the pause of running streams.", low=8, high=8192
+    )
+    prefill_padding: float = _key(
+        0.25, "Share of padding at which fresh prompts are no longer batched together.", low=0, high=0.9
+    )
+    queue_depth: int = _key(
+        64, "Requests that may wait for a row before new ones are refused.", low=1, high=65536
+    )
+    prefetch_depth: int = _key(16, "Tokenized requests kept ready for the engine.", low=1, high=4096)
+    prefetch_threads: int = _key(1, "Threads that tokenize.", low=1, high=16)
+    threads: int = _key(0, "Compute threads of the model. 0: one per usable core.", low=0, high=256)
+    max_tokens: int = _key(512, "Output tokens where the request does not say.", low=1, high=1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """[models.NAME]: one served model.
+
+    Attributes:
+        path: a folder in onnxruntime-genai's layout, or `bundled:NAME` for one that ships with autoglmd.
+        required: the daemon does not start without it; others are reported as absent.
+    """
+
+    path: str = _key("", "Bundle folder (genai_config.json, model.onnx, tokenizer), or bundled:NAME.")
+    device: str = _key("auto", "Where it runs.", choices=("auto", "cpu", "cuda", "tensorrt"))
+    prepare: bool = _key(True, "Make and use a prepared copy for this box, under state_dir.")
+    required: bool = _key(True, "False: start without it if its folder is not there.")
+    engine: EngineConfig = field(default_factory=EngineConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration."""
+
+    state_dir: Path = DEFAULT_STATE_DIR
+    default_model: str = DEFAULT_MODEL
+    server: ServerConfig = field(default_factory=ServerConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    models: Mapping[str, ModelConfig] = field(default_factory=dict)
+
+
+def default_models(engine: EngineConfig, state_dir: Path) -> dict[str, ModelConfig]:
+    """The embedded model, and the two names that are mapped to bundles built from real checkpoints."""
+    return {
+        DEFAULT_MODEL: ModelConfig(path=BUNDLED_PREFIX + DEFAULT_MODEL, engine=engine),
+        "glm-base": ModelConfig(path=str(state_dir / "bundles" / "glm-base"), required=False, engine=engine),
+        "glm-large": ModelConfig(
+            path=str(state_dir / "bundles" / "glm-large"), required=False, engine=engine
+        ),
+    }
+
+
+def load_config(path: Path | None) -> Config:
+    """Read a TOML file; `None` gives the defaults.
+
+    Raises:
+        ConfigError: the file is missing, not TOML, or has a key or value that we do not take.
+    """
+    if path is None:
+        return parse_config({}, "defaults")
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}. Name another with --config.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return parse_config(table, str(path))
+
+
+def parse_config(table: Mapping[str, Any], source: str) -> Config:
+    """Check a parsed TOML table and freeze it. `source` names it in errors."""
+    known = ("state_dir", "default_model", "server", "log", "engine", "models")
+    _refuse_unknown(table, known, source, "")
+    engine = _read(EngineConfig(), table.get("engine", {}), source, "engine")
+    state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir"))
+    models = default_models(engine, state_dir)
+    named = _typed(table.get("models", {}), dict, source, "models")
+    for name, entry in named.items():
+        models[name] = _read_model(name, entry, engine, source)
+    default_model = _typed(table.get("default_model", DEFAULT_MODEL), str, source, "default_model")
+    if default_model not in models:
+        nearest = _nearest(default_model, tuple(models))
+        raise ConfigError(f"{source}: default_model = {default_model!r} is not in [models].{nearest}")
+    return Config(
+        state_dir=state_dir,
+        default_model=default_model,
+        server=_read(ServerConfig(), table.get("server", {}), source, "server"),
+        log=_read(LogConfig(), table.get("log", {}), source, "log"),
+        engine=engine,
+        models=models,
+    )
+
+
+def _read_model(name: str, entry: Any, engine: EngineConfig, source: str) -> ModelConfig:
+    where = f"models.{name}"
+    rest = dict(_typed(entry, dict, source, where))
+    own_engine = _read(engine, rest.pop("engine", {}), source, f"{where}.engine")
+    model = _read(ModelConfig(engine=own_engine), rest, source, where)
+    if not model.path:
+        raise ConfigError(f"{source}: {where}.path is missing. Name the bundle's folder.")
+    return model
+
+
+def _read(base: Room, table: Any, source: str, where: str) -> Room:
+    """`base` with the table's keys in place of its own; keys without a Rule are tables of their own."""
+    _typed(table, dict, source, where)
+    keys = {entry.name: entry for entry in fields(base) if "rule" in entry.metadata}
+    _refuse_unknown(table, tuple(keys), source, where)
+    values = {name: _value(keys[name], value, source, f"{where}.{name}") for name, value in table.items()}
+    return replace(base, **values)
+
+
+def _value(entry: Field[Any], value: Any, source: str, where: str) -> Any:
+    is_path = entry.type in (Path, Path | None)
+    wanted = str if is_path or entry.default is None else type(entry.default)
+    checked = _typed(float(value) if wanted is float and type(value) is int else value, wanted, source, where)
+    _check_bounds(entry.metadata["rule"], checked, source, where)
+    return Path(checked) if is_path else checked
+
+
+def _check_bounds(rule: Rule, value: Any, source: str, where: str) -> None:
+    if rule.choices and value not in rule.choices:
+        nearest = _nearest(str(value), rule.choices)
+        raise ConfigError(f"{source}: {where} = {value!r} is not one of {', '.join(rule.choices)}.{nearest}")
+    if rule.low is not None and rule.high is not None and not rule.low <= value <= rule.high:
+        raise ConfigError(f"{source}: {where} = {value!r} is outside {rule.low:g} to {rule.high:g}.")
+
+
+def _typed(value: Any, wanted: type, source: str, where: str) -> Any:
+    # bool is an int to Python, and not to us.
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        names = {
+            dict: "a table",
+            str: "a string",
+            int: "an integer",
+            float: "a number",
+            bool: "true or false",
+        }
+        raise ConfigError(f"{source}: {where} must be {names[wanted]}, not {value!r}.")
+    return value
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], source: str, where: str) -> None:
+    for key in table:
+        if key not in known:
+            full = f"{where}.{key}" if where else key
+            raise ConfigError(f"{source}: unknown key {full!r}.{_nearest(key, known)}")
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(known)}."
