@@ -54,9 +54,7 @@ def resolve(listen: str) -> tuple[TcpAddress, ...]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise ConfigError(
-            f"server.listen = {listen!r}: {host!r} has no address: {error.strerror}."
-        ) from error
+        raise ConfigError(f"server.listen = {listen!r}: {host!r} has no address: {error.strerror}.") from error
     return tuple(dict.fromkeys(TcpAddress(str(entry[4][0]), port) for entry in found))
 
 
@@ -97,11 +95,7 @@ def _try_bind(address: TcpAddress) -> OSError | None:
 def _absence(address: TcpAddress, error: OSError) -> str:
     """Why the box does not have this address; what is not about absence is raised."""
     if error.errno == errno.EADDRINUSE:
-        raise SocketInUseError(
-            f"{address}: in use by another process. Stop it, or change server.listen."
-        ) from error
+        raise SocketInUseError(f"{address}: in use by another process. Stop it, or change server.listen.") from error
     if error.errno not in ABSENT:
-        raise HostError(
-            f"{address}: cannot be listened on: {error.strerror}. Change server.listen."
-        ) from error
+        raise HostError(f"{address}: cannot be listened on: {error.strerror}. Change server.listen.") from error
     return error.strerror or str(error)

@@ -28,13 +28,9 @@ class Cgroup:
         unified = places.get("")
         mount = root / MOUNT
         return cls(
-            cpu=tuple(
-                _upward(mount, unified) if "cpu" not in places else _upward(mount / "cpu", places["cpu"])
-            ),
+            cpu=tuple(_upward(mount, unified) if "cpu" not in places else _upward(mount / "cpu", places["cpu"])),
             memory=tuple(
-                _upward(mount, unified)
-                if "memory" not in places
-                else _upward(mount / "memory", places["memory"])
+                _upward(mount, unified) if "memory" not in places else _upward(mount / "memory", places["memory"])
             ),
         )
 

@@ -1,10 +1,12 @@
 """Files and folders that are whole after a power cut: the old one or the new one, never a mixture.
 
-A rename is atomic for whoever looks, but not durable, and data may reach the disk after the rename that shows
-it. So the order is always: write beside the target, fsync the data, rename, fsync the folder that holds the name.
+A rename is atomic for whoever looks, but not durable, and data may reach the disk after the rename that
+shows it. So the order is always: write beside the target, fsync the data, rename, fsync the folder that
+holds the name.
 
 Recovery of a file: a crash before the rename leaves the old file and a `.NAME.*.tmp`, which
-`remove_leftovers` deletes; a crash after it leaves the new one. Recovery of a folder: see `recover_directory`.
+`remove_leftovers` deletes; a crash after it leaves the new one. Recovery of a folder: see
+`recover_directory`.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 """The claim on a Unix socket's path. The edge claims first, then lets its server bind.
 
-Recovery: the claim is a lock on `SOCKET.lock`, which the kernel drops when its holder dies, however it dies.
-So a socket file whose lock we get is either left over from a crash (nobody answers: we remove it) or belongs to
-another program (somebody answers: we refuse). The lock file itself stays: removing it would let two daemons lock
-two files of one name.
+Recovery: the claim is a lock on `SOCKET.lock`, which the kernel drops when its holder dies, however it
+dies. So a socket file whose lock we get is either left over from a crash (nobody answers: we remove it) or
+belongs to another program (somebody answers: we refuse). The lock file itself stays: removing it would let
+two daemons lock two files of one name.
 """
 
 import contextlib
@@ -71,8 +71,7 @@ class SocketClaim:
             ) from None
         except OSError as error:
             raise HostError(
-                f"{self.path}: cannot be opened to group {group!r}: {error.strerror}. "
-                "Run as a member of that group."
+                f"{self.path}: cannot be opened to group {group!r}: {error.strerror}. Run as a member of that group."
             ) from error
 
     def release(self) -> None:
@@ -116,8 +115,7 @@ def _lock(path: Path) -> int:
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise HostError(
-            f"{lock_path}: cannot be made: {error.strerror}. "
-            "Choose a writable folder with server.socket or --socket."
+            f"{lock_path}: cannot be made: {error.strerror}. Choose a writable folder with server.socket or --socket."
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,9 +135,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise HostError(
-            f"{path}: there is something that is not a socket. Move it away or choose another path."
-        )
+        raise HostError(f"{path}: there is something that is not a socket. Move it away or choose another path.")
     if _somebody_answers(path):
         raise _in_use(path, "a program that is not autoglmd")
     path.unlink()
