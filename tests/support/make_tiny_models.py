@@ -94,7 +94,7 @@ def main() -> None:
                 prune_lm_head=recipe.prune,
                 measure=False,
             )
-            build_model(options, lambda step, part: None)
+            build_model(options, lambda _step, _part: None)
 
 
 def make_checkpoint(model_type: str, shape: dict[str, Any], folder: Path, seed: int = 0) -> None:

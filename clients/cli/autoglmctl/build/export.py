@@ -20,9 +20,7 @@ def export_float(source: Path, output: Path) -> None:
     from onnxruntime_genai.models import builder
 
     with tempfile.TemporaryDirectory() as cache, _quiet():
-        options = builder.parse_extra_options(
-            None, str(source), str(output), "fp32", "cpu", cache, ["hf_token=false"]
-        )
+        options = builder.parse_extra_options(None, str(source), str(output), "fp32", "cpu", cache, ["hf_token=false"])
         architecture = options["hf_details"]["hf_config"].architectures[0]
         if architecture in GLM_ARCHITECTURES:
             _export_glm(builder, architecture, options, output)
@@ -30,7 +28,7 @@ def export_float(source: Path, output: Path) -> None:
             builder.create_model(None, str(source), str(output), "fp32", "cpu", cache, **options)
 
 
-def _export_glm(builder: Any, architecture: str, options: dict[str, Any], output: Path) -> None:  # noqa: ANN401
+def _export_glm(builder: Any, architecture: str, options: dict[str, Any], output: Path) -> None:
     from autoglmctl.build.glm import Glm4Model, GlmModel
 
     details = options.pop("hf_details")

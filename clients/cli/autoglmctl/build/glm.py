@@ -9,7 +9,7 @@ from typing import Any
 
 import onnxruntime_genai.models  # noqa: F401  (puts the builder's own top-level packages on the path)
 import torch
-from builders.base import Model
+from builders.base import Model  # type: ignore[import-not-found]
 
 ROTARY_DIM_MULTIPLE = 16
 """GroupQueryAttention of onnxruntime 1.31 checks that half the rotary dimension is a multiple of 8."""
@@ -22,7 +22,7 @@ class GlmModel(Model):  # type: ignore[misc]  # the builder has no type informat
     by the base class. Source of the shape: transformers, `models/glm/modeling_glm.py`.
     """
 
-    def __init__(self, config: Any, *args: Any) -> None:  # noqa: ANN401  (a transformers configuration)
+    def __init__(self, config: Any, *args: Any) -> None:
         """Take the arguments of the builder's `Model`: config, I/O type, weight type, provider, cache, options."""
         super().__init__(config, *args)
         self.rope_attrs["interleaved"] = 1
@@ -48,7 +48,7 @@ class GlmModel(Model):  # type: ignore[misc]  # the builder has no type informat
 class Glm4Model(GlmModel):
     """`Glm4ForCausalLM` (GLM-4-9B-0414): Glm with one more norm after the attention and one after the MLP."""
 
-    def make_layer(self, layer_id: int, layer: Any) -> None:  # noqa: ANN401  (a torch module)
+    def make_layer(self, layer_id: int, layer: Any) -> None:
         """Write one decoder layer: norm, attention, norm, add and norm, MLP, norm; the next norm adds."""
         self._norm(layer_id, layer.input_layernorm, "input", skip=not self.layernorm_attrs["first_layernorm"])
         self.make_attention(layer_id, layer.self_attn, root_input=self.layernorm_attrs["output_0"])
@@ -59,10 +59,10 @@ class Glm4Model(GlmModel):
         self.layernorm_attrs["first_layernorm"] = False
         self.layernorm_attrs["last_layernorm"] = layer_id == self.num_layers - 1
 
-    def _norm(self, layer_id: int, norm: Any, location: str, *, skip: bool) -> None:  # noqa: ANN401
+    def _norm(self, layer_id: int, norm: Any, location: str, *, skip: bool) -> None:
         self.make_layernorm(layer_id, norm, skip=skip, simple=True, location=location)
 
-    def _norm_of_branch(self, layer_id: int, norm: Any, location: str) -> None:  # noqa: ANN401
+    def _norm_of_branch(self, layer_id: int, norm: Any, location: str) -> None:
         """Normalise what the branch computed (the pending skip input) before it joins the residual stream."""
         residual = self.layernorm_attrs["root_input"]
         self.layernorm_attrs["root_input"] = self.layernorm_attrs["skip_input"]

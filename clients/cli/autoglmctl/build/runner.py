@@ -1,0 +1,106 @@
+"""Runs a graph over whole windows of tokens, without the daemon's engine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_TYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
+
+
+@dataclass(frozen=True)
+class KvShape:
+    """What a layer keeps per token."""
+
+    layers: int
+    heads: int
+    head_dim: int
+
+
+class GraphRunner:
+    """A session over a model folder. One caller at a time."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        """Load `folder`/model.onnx on the CPU with `threads` threads (0: one per physical core)."""
+        import onnxruntime
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads
+        settings.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(folder / "model.onnx", settings, ["CPUExecutionProvider"])
+        model = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]
+        decoder = model["decoder"]
+        self.vocabulary = int(model["vocab_size"])
+        self.context_length = int(model["context_length"])
+        self.kv_shape = KvShape(decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"])
+        self.kv_types = {
+            node.name.removeprefix("past_key_values."): _TYPES[node.type]
+            for node in self.session.get_inputs()
+            if node.name.startswith("past_key_values.")
+        }
+
+    def logits(self, ids: np.ndarray) -> np.ndarray:
+        """Run one window, int64 `[tokens]`; return float32 `[tokens, vocabulary]` (`[1, ...]` if pruned)."""
+        output: np.ndarray = self.batch_logits(ids[None])[0]
+        return output
+
+    def batch_logits(self, ids: np.ndarray) -> np.ndarray:
+        """Run fresh rows, int64 `[rows, tokens]`; return float32 `[rows, tokens or 1, vocabulary]`."""
+        output: np.ndarray = self.session.run(["logits"], self._feed(ids))[0]
+        return output
+
+    def keys_and_values(self, ids: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Run one window; return each layer's keys and values, `[tokens, heads, head_dim]`."""
+        layers = range(self.kv_shape.layers)
+        names = [f"present.{n}.key" for n in layers] + [f"present.{n}.value" for n in layers]
+        outputs = [array[0].swapaxes(0, 1) for array in self.session.run(names, self._feed(ids[None]))]
+        return outputs[: len(layers)], outputs[len(layers) :]
+
+    def stream(self, capacity: int) -> Stream:
+        """Return a single row with KV memory for `capacity` tokens."""
+        return Stream(self, capacity)
+
+    def _feed(self, ids: np.ndarray) -> dict[str, Any]:
+        feed: dict[str, Any] = {"input_ids": ids, "attention_mask": np.ones(ids.shape, dtype=np.int64)}
+        empty = (ids.shape[0], self.kv_shape.heads, 0, self.kv_shape.head_dim)
+        for name, kind in self.kv_types.items():
+            feed[f"past_key_values.{name}"] = np.zeros(empty, dtype=kind)
+        return feed
+
+
+class Stream:
+    """One row whose keys and values stay in place from step to step."""
+
+    def __init__(self, runner: GraphRunner, capacity: int) -> None:
+        """Take the KV memory from `runner`'s shape, `capacity` tokens of it."""
+        shape = (1, runner.kv_shape.heads, capacity, runner.kv_shape.head_dim)
+        self._session = runner.session
+        self._kv = {name: np.zeros(shape, dtype=kind) for name, kind in runner.kv_types.items()}
+        self._length = 0
+
+    def prefill(self, ids: np.ndarray) -> np.ndarray:
+        """Start again with `ids`, int64 `[tokens]`; return the last position's logits, `[vocabulary]`."""
+        self._length = 0
+        return self._run(ids[None])
+
+    def decode(self, token: int) -> np.ndarray:
+        """Append one token; return its position's logits, `[vocabulary]`."""
+        return self._run(np.array([[token]], dtype=np.int64))
+
+    def _run(self, ids: np.ndarray) -> np.ndarray:
+        self._length += ids.shape[1]
+        binding = self._session.io_binding()
+        binding.bind_cpu_input("input_ids", ids)
+        binding.bind_cpu_input("attention_mask", np.ones((1, self._length), dtype=np.int64))
+        binding.bind_output("logits")
+        for name, array in self._kv.items():
+            place = ("cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            binding.bind_input(f"past_key_values.{name}", *place)
+            binding.bind_output(f"present.{name}", *place)
+        self._session.run_with_iobinding(binding)
+        last: np.ndarray = binding.get_outputs()[0].numpy()[0, -1].copy()
+        return last
