@@ -1,0 +1,198 @@
+"""The requests, built from what the caller said. No I/O: both kinds of client send what this file makes."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypedDict, TypeVar
+
+from openglm import _convert
+from openglm._details import ErrorDetails
+from openglm._errors import InvalidArgumentError
+from openglm._models import DaemonStatus, Message, ModelInfo, TokenizedText
+from openglm.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
+
+MessageLike = Message | Mapping[str, str]
+T = TypeVar("T")
+
+_SAMPLING = (
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "logprobs",
+)
+_PLAIN = ("request_id", "model", "max_tokens", "session_id", "ignore_eos")
+
+
+class GenerateOptions(TypedDict, total=False):
+    """What a request may say beside its prompt. What is left out, or None, takes the daemon's default.
+
+    `temperature` 0 is greedy (range 0 to 5); `top_k` 0, `top_p` 1, `min_p` 0 and `repetition_penalty` 1 are off;
+    `presence_penalty` and `frequency_penalty` are in [-2, 2]; the same `seed` gives the same answer; `logprobs` is
+    how many alternatives to report per token (0 to 20). `stop` is one string or up to 16. `timeout` is in seconds
+    and spans the whole call, retries included. `traceparent` is a W3C trace context to be part of.
+    """
+
+    model: str | None
+    max_tokens: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    seed: int | None
+    logprobs: int | None
+    stop: str | Sequence[str] | None
+    session_id: str | None
+    request_id: str | None
+    ignore_eos: bool | None
+    timeout: float | None
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to answer: exactly one of a text, a chat and token ids."""
+
+    text: str | None = None
+    messages: Iterable[MessageLike] | None = None
+    token_ids: Iterable[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateCall:
+    """One Generate call, ready to be sent, any number of times."""
+
+    request: inference_pb2.GenerateRequest
+    timeout: float | None
+    metadata: tuple[tuple[str, str], ...]
+
+    def start(self, channel: Any, timeout: float | None) -> Any:
+        """Make the call on a channel of either kind; `timeout` in seconds."""
+        stub: Callable[[Any], Any] = inference_pb2_grpc.InferenceStub
+        return stub(channel).Generate(self.request, timeout=timeout, metadata=self.metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class UnaryCall(Generic[T]):
+    """One question with one answer: which stub's method, what to send, and how to read what comes back."""
+
+    stub: Callable[[Any], Any]
+    method: str
+    request: Any
+    read: Callable[[Any], T]
+
+    def start(self, channel: Any, timeout: float | None) -> Any:
+        """Make the call on a channel of either kind; what comes back is the answer, or awaits it."""
+        return getattr(self.stub(channel), self.method)(self.request, timeout=timeout)
+
+
+def generate(prompt: Prompt, options: GenerateOptions) -> GenerateCall:
+    """Build a Generate call.
+
+    Raises:
+        InvalidArgumentError: not exactly one input, or a value that the request cannot hold; names the field.
+        TypeError: an option of that name does not exist.
+    """
+    unknown = options.keys() - GenerateOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"There is no option named {', '.join(sorted(unknown))}.")
+    given = {name: value for name, value in options.items() if value is not None}
+    request = inference_pb2.GenerateRequest()
+    _fill_input(request, prompt)
+    _fill(request.sampling, {name: given[name] for name in _SAMPLING if name in given})
+    _fill(request, {name: given[name] for name in _PLAIN if name in given})
+    _fill_stop(request, given.get("stop", ()))
+    trace = given.get("traceparent")
+    return GenerateCall(request, options.get("timeout"), (("traceparent", str(trace)),) if trace else ())
+
+
+def tokenize(prompt: Prompt, model: str) -> UnaryCall[TokenizedText]:
+    """Build a Tokenize call. Raises InvalidArgumentError as `generate` does."""
+    request = inference_pb2.TokenizeRequest()
+    if prompt.token_ids is not None:
+        raise _bad("token_ids", "these are token ids already")
+    _fill_input(request, prompt)
+    _fill(request, {"model": model})
+    return UnaryCall(inference_pb2_grpc.InferenceStub, "Tokenize", request, _convert.tokenized)
+
+
+def cancel(request_id: str) -> UnaryCall[bool]:
+    """Build a Cancel call."""
+    request = inference_pb2.CancelRequest()
+    _fill(request, {"request_id": request_id})
+    return UnaryCall(inference_pb2_grpc.InferenceStub, "Cancel", request, _convert.cancelled)
+
+
+def models() -> UnaryCall[tuple[ModelInfo, ...]]:
+    """Build a ListModels call."""
+    return UnaryCall(models_pb2_grpc.ModelsStub, "ListModels", models_pb2.ListModelsRequest(), _convert.models)
+
+
+def model(name: str) -> UnaryCall[ModelInfo]:
+    """Build a GetModel call; an empty name is the daemon's default model."""
+    request = models_pb2.GetModelRequest()
+    _fill(request, {"name": name})
+    return UnaryCall(models_pb2_grpc.ModelsStub, "GetModel", request, _convert.model)
+
+
+def status() -> UnaryCall[DaemonStatus]:
+    """Build a Status call."""
+    return UnaryCall(admin_pb2_grpc.AdminStub, "Status", admin_pb2.StatusRequest(), _convert.status)
+
+
+def _fill_input(request: Any, prompt: Prompt) -> None:
+    given = [item for item in (prompt.text, prompt.messages, prompt.token_ids) if item is not None]
+    if len(given) != 1:
+        raise _bad("prompt", f"give exactly one of prompt, messages and token_ids; got {len(given)}")
+    if prompt.text is not None:
+        _fill(request, {"prompt": prompt.text})
+    elif prompt.messages is not None:
+        request.chat.SetInParent()
+        for index, message in enumerate(prompt.messages):
+            _fill(request.chat.messages.add(), _turn(message), f"messages[{index}].")
+    else:
+        request.token_ids.SetInParent()
+        _extend(request.token_ids.ids, prompt.token_ids, "token_ids")
+
+
+def _turn(message: MessageLike) -> dict[str, Any]:
+    if isinstance(message, Message):
+        return {"role": message.role, "content": message.content}
+    if isinstance(message, Mapping) and message.keys() == {"role", "content"}:
+        return dict(message)
+    raise _bad("messages", f"a message has a role and a content; got {message!r}")
+
+
+def _fill_stop(request: inference_pb2.GenerateRequest, stop: object) -> None:
+    _extend(request.stop, [stop] if isinstance(stop, str) else stop, "stop")
+
+
+def _fill(message: Any, values: Mapping[str, Any], prefix: str = "") -> None:
+    for name, value in values.items():
+        try:
+            setattr(message, name, value)
+        except (TypeError, ValueError) as error:
+            raise _bad(prefix + name, _plain(error)) from None
+
+
+def _extend(field: Any, values: Any, name: str) -> None:
+    try:
+        field.extend(values)
+    except (TypeError, ValueError) as error:
+        raise _bad(name, _plain(error)) from None
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "the text is not valid Unicode"
+    return str(error)
+
+
+def _bad(field: str, problem: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{field}: {problem}.", ErrorDetails(fields=(field,)))

@@ -1,0 +1,132 @@
+"""The blocking client."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import grpc
+
+from openglm import _calls
+from openglm._calls import GenerateOptions, MessageLike, Prompt, UnaryCall
+from openglm._channel import Tls
+from openglm._endpoint import Endpoint
+from openglm._events import StreamState
+from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
+from openglm._retry import RetryPolicy
+from openglm._stream import CompletionStream
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to one daemon. Safe to share between threads; connects at the first call.
+
+    Every call raises subclasses of OpenGLMError, and nothing else on purpose.
+    """
+
+    def __init__(
+        self,
+        address: str | Path | None = None,
+        *,
+        timeout: float | None = None,
+        tls: Tls | None = None,
+        retry: RetryPolicy | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Choose the daemon; nothing is sent yet.
+
+        Args:
+            address: "/path", "unix:/path" or "host:port"; without it $AUTOGLMD_SOCKET, $AUTOGLMD_ADDRESS, the
+                system's socket or the user's, whichever is there first.
+            timeout: seconds for a whole call, retries included, where the call gives none; `None` for no limit.
+            tls: needed for another machine, refused for a Unix socket.
+            retry: how often a refused call is tried again.
+            sleep: waits between tries; for tests.
+
+        Raises:
+            InvalidArgumentError: the address or the TLS files cannot be used.
+        """
+        self._endpoint = Endpoint.choose(address, tls, timeout, retry)
+        self._sleep = sleep
+        self._channel = self._endpoint.connect(grpc)
+
+    @property
+    def address(self) -> str:
+        """The address in use, in gRPC's form."""
+        return self._endpoint.address.target
+
+    def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Iterable[MessageLike] | None = None,
+        token_ids: Iterable[int] | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Completion:
+        """Answer a prompt (continued as it stands), a chat, or token ids; exactly one of them."""
+        return self.stream(prompt, messages=messages, token_ids=token_ids, **options).completion()
+
+    def stream(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Iterable[MessageLike] | None = None,
+        token_ids: Iterable[int] | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> CompletionStream:
+        """Like `generate`, event by event. Best used as a context manager, which cancels what was not read."""
+        call = _calls.generate(Prompt(prompt, messages, token_ids), options)
+        return CompletionStream(
+            lambda timeout: call.start(self._channel, timeout),
+            StreamState(self._endpoint.attempts(call.timeout)),
+            self._endpoint.error,
+            self._sleep,
+        )
+
+    def chat(self, messages: Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Completion:
+        """Answer a chat, rendered with the model's chat template."""
+        return self.generate(messages=messages, **options)
+
+    def tokenize(
+        self, prompt: str | None = None, *, messages: Iterable[MessageLike] | None = None, model: str = ""
+    ) -> TokenizedText:
+        """Token ids of a text or a chat, as `generate` would compute them."""
+        return self._ask(_calls.tokenize(Prompt(prompt, messages), model))
+
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Every model that the daemon is configured with."""
+        return self._ask(_calls.models())
+
+    def model(self, name: str = "") -> ModelInfo:
+        """One model; the default one without a name."""
+        return self._ask(_calls.model(name))
+
+    def status(self) -> DaemonStatus:
+        """The daemon's state and counters."""
+        return self._ask(_calls.status())
+
+    def cancel(self, request_id: str) -> bool:
+        """End a running request of this user. False: there was none of that id."""
+        return self._ask(_calls.cancel(request_id))
+
+    def close(self) -> None:
+        """Close the connection; running calls end with RequestCancelledError."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, call: UnaryCall[T]) -> T:
+        attempts = self._endpoint.attempts()
+        while True:
+            try:
+                return call.read(call.start(self._channel, attempts.remaining()))
+            except grpc.RpcError as failure:
+                self._sleep(attempts.delay_after(self._endpoint.error(failure)))

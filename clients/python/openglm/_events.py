@@ -1,0 +1,69 @@
+"""What a stream's events mean, whoever reads them: the rules of the stream, and the answer that they add up to."""
+
+from openglm import _convert
+from openglm._errors import ConnectionLostError, OpenGLMError
+from openglm._models import Completion, Event, Finished, Started, Token
+from openglm._retry import Attempts
+from openglm.v1 import inference_pb2
+
+
+class StreamState:
+    """How far one stream has come. Mutable: owned by that stream; does no I/O."""
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+        self._begun = False
+        self._finished = False
+
+    def remaining(self) -> float | None:
+        """Seconds that the next try may take."""
+        return self._attempts.remaining()
+
+    def read(self, message: inference_pb2.GenerateResponse) -> Event | None:
+        """Take one message in. From now on nothing is tried again."""
+        self._begun = True
+        event = _convert.event(message)
+        self._finished = self._finished or isinstance(event, Finished)
+        return event
+
+    def delay_after(self, error: OpenGLMError) -> float:
+        """Seconds to wait before the call is made again; raises `error` where it must not be."""
+        if self._begun:
+            raise error
+        return self._attempts.delay_after(error)
+
+    def check_end(self) -> None:
+        """The stream has ended without an error. Raises ConnectionLostError if Finished never came."""
+        if not self._finished:
+            raise ConnectionLostError("The daemon closed the stream before Finished came.")
+
+
+class CompletionBuilder:
+    """Adds up the events of one stream. Mutable: owned by whoever collects."""
+
+    def __init__(self) -> None:
+        self._started = Started()
+        self._tokens: list[Token] = []
+        self._finished: Finished | None = None
+
+    def add(self, event: Event) -> None:
+        """Take the next event in."""
+        match event:
+            case Started():
+                self._started = event
+            case Token():
+                self._tokens.append(event)
+            case Finished():
+                self._finished = event
+
+    def build(self) -> Completion:
+        """The whole answer. Raises ConnectionLostError if the end is missing."""
+        if self._finished is None:
+            raise ConnectionLostError("The stream was closed before the answer was whole.")
+        return Completion(
+            text="".join(token.text for token in self._tokens),
+            ids=tuple(id_ for token in self._tokens for id_ in token.ids),
+            logprobs=tuple(entry for token in self._tokens for entry in token.logprobs),
+            started=self._started,
+            finished=self._finished,
+        )
