@@ -1,0 +1,185 @@
+"""The engine: one thread that owns a model, its KV rows and all sequences of it.
+
+Each turn of the loop takes the commands that came, reaps who was cancelled or is late, plans a step, runs it, and
+tells what happened in one call. With nothing to do the thread sleeps in its inbox.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from autoglmd.config import EngineConfig
+from autoglmd.engine.inbox import Cancel, Command, Inbox, Ping, Stop, Submit
+from autoglmd.engine.invariants import violations
+from autoglmd.engine.plan import Limits, plan_step
+from autoglmd.engine.scheduler import Scheduler
+from autoglmd.engine.sequence import EngineEvent, Sequence, SequenceRequest
+from autoglmd.engine.step import StepRunner
+from autoglmd.errors import EngineFailedError
+from autoglmd.host.clock import Clock
+from autoglmd.messages import EngineStats, FinishReason
+from autoglmd.model.runner import ModelRunner, ModelSpec
+
+log = logging.getLogger(__name__)
+
+Emit = Callable[[tuple[EngineEvent, ...]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Whether the engine has work, and when it last showed life (monotonic seconds)."""
+
+    busy: bool
+    last_progress: float
+
+
+def limits_of(config: EngineConfig, spec: ModelSpec) -> Limits:
+    """Bounds of an engine over a loaded model."""
+    all_rows = spec.rows * spec.context_tokens
+    budget = config.kv_bytes // spec.kv_bytes_per_token if config.kv_bytes else all_rows
+    return Limits(
+        rows=spec.rows,
+        kv_tokens=min(budget, all_rows),
+        chunk_tokens=config.prefill_chunk_tokens,
+        padding=config.prefill_padding,
+    )
+
+
+class Engine:
+    """Runs sequences. `submit`, `cancel`, `ping` and the properties are safe from any thread."""
+
+    def __init__(self, name: str, runner: ModelRunner, limits: Limits, clock: Clock, emit: Emit) -> None:
+        """Make an engine; `start` starts its thread.
+
+        Args:
+            name: the model's name, for the thread, the log and the counters.
+            runner: owned by the engine from now on.
+            limits: bounds of a step.
+            clock: for timings and deadlines.
+            emit: called in the engine thread, once per step, with what happened in it; must not block.
+        """
+        self.name = name
+        self.limits = limits
+        self._runner = runner
+        self._clock = clock
+        self._emit = emit
+        self._inbox = Inbox()
+        self._scheduler = Scheduler(limits.rows)
+        self._steps = StepRunner(runner, self._scheduler, clock)
+        self._cancelled: dict[str, FinishReason] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._loop, name=f"engine-{name}", daemon=True)
+        # Replaced as a whole by the engine thread; readers see the old or the new value.
+        self._stats = EngineStats(model=name, rows=limits.rows)
+        self._pulse = Pulse(busy=False, last_progress=clock.monotonic())
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Facts of the model."""
+        return self._runner.spec
+
+    @property
+    def stats(self) -> EngineStats:
+        """Counters as of the last step."""
+        return self._stats
+
+    @property
+    def pulse(self) -> Pulse:
+        """Signs of life as of the last turn of the loop."""
+        return self._pulse
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, request: SequenceRequest) -> None:
+        """Run a sequence; its events end with exactly one Ended."""
+        self._inbox.put(Submit(request))
+
+    def cancel(self, request_id: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
+        """End a sequence within one step. Nothing happens if there is none of that id."""
+        self._inbox.put(Cancel(request_id, reason))
+
+    def ping(self) -> None:
+        """Ask for a sign of life, which shows in `pulse`."""
+        self._inbox.put(Ping())
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """End all sequences with SHUTDOWN and wait for the thread; the model is freed. False: it did not end."""
+        self._inbox.put(Stop())
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            for command in self._inbox.take(wait=self._scheduler.is_idle):
+                self._obey(command)
+            try:
+                self._turn()
+            except Exception as error:
+                # Not a run that failed (StepRunner answers for those) but a defect of ours, or a row that could not
+                # be moved: no row can be trusted now, so everyone ends and the next request starts clean.
+                log.critical("the engine lost its state; all its requests end", exc_info=error)
+                self._steps.abandon(EngineFailedError("The engine had to give up this answer. Try again."))
+            self._publish()
+        self._runner.close()
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Submit(request):
+                self._scheduler.enqueue(Sequence(request))
+                self._stats = replace(self._stats, requests_started=self._stats.requests_started + 1)
+            case Cancel(request_id, reason):
+                self._cancelled[request_id] = reason
+            case Stop():
+                self._stopping = True
+            case Ping():
+                pass
+
+    def _turn(self) -> None:
+        self._reap()
+        plan = plan_step(self._scheduler.view(), self.limits)
+        if self._scheduler.decoding or plan.admitted or plan.chunk:
+            self._steps.run(plan)
+        if self._scheduler.is_idle:
+            self._check()
+
+    def _reap(self) -> None:
+        now = self._clock.monotonic()
+        for sequence in self._scheduler.everyone():
+            reason = self._reason_to_end(sequence, now)
+            if reason is not None:
+                self._steps.end(sequence, reason)
+        # Ids that nobody has are of sequences that have ended meanwhile.
+        self._cancelled.clear()
+
+    def _reason_to_end(self, sequence: Sequence, now: float) -> FinishReason | None:
+        if self._stopping:
+            return FinishReason.SHUTDOWN
+        deadline = sequence.request.deadline
+        if deadline is not None and deadline <= now:
+            return FinishReason.DEADLINE
+        return self._cancelled.get(sequence.request_id)
+
+    def _check(self) -> None:
+        for violation in violations(self._scheduler, self.limits):
+            log.critical("engine invariant violated: %s", violation, extra={"model": self.name})
+
+    def _publish(self) -> None:
+        events = self._steps.take_events()
+        if events:
+            self._emit(events)
+        totals = self._steps.totals
+        self._stats = replace(
+            self._stats,
+            rows_in_use=self._scheduler.rows_in_use,
+            waiting=self._scheduler.waiting_count,
+            requests_finished=totals.ended,
+            prompt_tokens=totals.prompt_tokens,
+            output_tokens=totals.output_tokens,
+            steps=totals.steps,
+            prefill_seconds=totals.prefill,
+            decode_seconds=totals.decode,
+        )
+        self._pulse = Pulse(busy=not self._scheduler.is_idle, last_progress=self._clock.monotonic())

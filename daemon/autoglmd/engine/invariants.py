@@ -1,0 +1,39 @@
+"""What must hold of a scheduler between two steps. Each check returns every violation, in words."""
+
+from collections import Counter
+
+from autoglmd.engine.plan import Limits
+from autoglmd.engine.scheduler import Scheduler
+
+
+def violations(scheduler: Scheduler, limits: Limits) -> list[str]:
+    """Judge a scheduler; an empty list means that it is sound."""
+    found = _identity(scheduler) + _capacity(scheduler, limits)
+    for each in scheduler.decoding:
+        found += _decoding(each.request_id, each.computed, each.prefill_total, len(each.output_ids))
+        if each.computed > each.request.promised_tokens:
+            found.append(f"{each.request_id} holds {each.computed} tokens, promised {each.request.promised_tokens}")
+    if scheduler.chunked and not scheduler.chunked.prefill_left:
+        found.append(f"{scheduler.chunked.request_id} is prefilled and still in chunks")
+    return found
+
+
+def _identity(scheduler: Scheduler) -> list[str]:
+    counts = Counter(each.request_id for each in scheduler.everyone())
+    return [f"{request_id} is there {count} times" for request_id, count in counts.items() if count > 1]
+
+
+def _capacity(scheduler: Scheduler, limits: Limits) -> list[str]:
+    found = []
+    promised = scheduler.view().promised_tokens
+    if scheduler.rows_in_use > limits.rows:
+        found.append(f"{scheduler.rows_in_use} sequences in {limits.rows} rows")
+    if promised > limits.kv_tokens:
+        found.append(f"{promised} tokens promised of {limits.kv_tokens}")
+    return found
+
+
+def _decoding(request_id: str, computed: int, prefill_total: int, outputs: int) -> list[str]:
+    # Each decode feeds one token and draws one; the first feeds the prompt's last.
+    expected = prefill_total + outputs
+    return [] if computed == expected else [f"{request_id} holds {computed} tokens and should hold {expected}"]

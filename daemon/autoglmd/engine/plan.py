@@ -1,0 +1,142 @@
+"""What one step will do: pure arithmetic on frozen values. It needs no model and changes nothing.
+
+A step starts fresh prompts, computes at most `chunk_tokens` prompt tokens, and decodes every sequence whose prompt is
+done. The token budget bounds how long running streams wait for somebody's prompt.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a step and of what may be promised.
+
+    Attributes:
+        rows: KV rows.
+        kv_tokens: KV positions that may be promised to running sequences in all.
+        chunk_tokens: prompt tokens computed in one step, padding included.
+        padding: share of padding at which fresh prompts are no longer batched.
+    """
+
+    rows: int
+    kv_tokens: int
+    chunk_tokens: int
+    padding: float
+
+    def is_long(self, entry: "Waiting") -> bool:
+        """Whether a prompt is computed in chunks, alone: it takes more than the half of a step that shorts share."""
+        return entry.prefill > self.chunk_tokens // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A sequence that has no row yet; `prefill` and `promised` in tokens."""
+
+    request_id: str
+    prefill: int
+    promised: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """What the scheduler holds, frozen for planning.
+
+    Attributes:
+        decoding: how many sequences are decoding.
+        chunked_left: tokens left of the one prompt that is computed in chunks; None without one.
+        promised_tokens: KV positions promised to sequences with a row.
+    """
+
+    waiting: tuple[Waiting, ...]
+    decoding: int
+    chunked_left: int | None
+    promised_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """The work of one step.
+
+    Attributes:
+        chunk: tokens of the chunked prompt to compute, 0 for none.
+        start_chunked: the waiting sequence whose chunked prefill starts with this step.
+        batches: groups of fresh prompts, each one run; they decode in the same step.
+    """
+
+    chunk: int = 0
+    start_chunked: str | None = None
+    batches: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def admitted(self) -> tuple[str, ...]:
+        """Everyone who gets a row."""
+        chunked = (self.start_chunked,) if self.start_chunked else ()
+        return chunked + tuple(entry for batch in self.batches for entry in batch)
+
+
+def plan_step(view: EngineView, limits: Limits) -> StepPlan:
+    """Decide one step. First come, first served, but that a short prompt may overtake one that needs many chunks."""
+    fits = _fitting(view, limits)
+    start = next((entry for entry in fits if limits.is_long(entry)), None)
+    shorts = [entry for entry in fits if not limits.is_long(entry)]
+    chunked_left = start.prefill if start else view.chunked_left
+    # A long prompt leaves half of the step to short ones while there are any.
+    budget = limits.chunk_tokens if chunked_left is None else limits.chunk_tokens // 2
+    taken = _within(shorts, budget)
+    batches = _batched(taken, budget, limits.padding)
+    used = sum(_padded(batch) for batch in batches)
+    return StepPlan(
+        chunk=min(chunked_left, limits.chunk_tokens - used) if chunked_left is not None else 0,
+        start_chunked=start.request_id if start else None,
+        batches=tuple(tuple(entry.request_id for entry in batch) for batch in batches),
+    )
+
+
+def can_ever_fit(promised_tokens: int, limits: Limits, context_tokens: int) -> bool:
+    """Whether an empty engine could take a sequence; if not, waiting is pointless."""
+    return promised_tokens <= min(context_tokens, limits.kv_tokens)
+
+
+def _fitting(view: EngineView, limits: Limits) -> list[Waiting]:
+    """The head of the line for which there are rows and promises. Nobody overtakes one who waits for memory."""
+    rows = limits.rows - view.decoding - (view.chunked_left is not None)
+    promised, chunked, fits = view.promised_tokens, view.chunked_left is not None, []
+    for entry in view.waiting:
+        if limits.is_long(entry) and chunked:
+            continue  # one prompt in chunks at a time; this one keeps its place in the line
+        if not rows or promised + entry.promised > limits.kv_tokens:
+            break
+        rows, promised, chunked = rows - 1, promised + entry.promised, chunked or limits.is_long(entry)
+        fits.append(entry)
+    return fits
+
+
+def _within(entries: list[Waiting], budget: int) -> list[Waiting]:
+    taken, used = [], 0
+    for entry in entries:
+        if used + entry.prefill > budget:
+            break
+        used += entry.prefill
+        taken.append(entry)
+    return taken
+
+
+def _batched(entries: list[Waiting], budget: int, padding: float) -> list[list[Waiting]]:
+    """Group by length, so that a run wastes at most `padding` of its tokens and all runs fit the budget."""
+    batches: list[list[Waiting]] = []
+    left = budget
+    for entry in sorted(entries, key=lambda each: -each.prefill):
+        extended = [*batches[-1], entry] if batches else [entry]
+        used = sum(each.prefill for each in extended)
+        grows = _padded(extended) - _padded(extended[:-1])
+        if batches and used >= _padded(extended) * (1 - padding) and grows <= left:
+            batches[-1].append(entry)
+            left -= grows
+        elif entry.prefill <= left:
+            batches.append([entry])
+            left -= entry.prefill
+    return batches
+
+
+def _padded(batch: list[Waiting]) -> int:
+    return len(batch) * max((entry.prefill for entry in batch), default=0)

@@ -1,0 +1,127 @@
+"""Who waits, who is being prefilled in chunks, who decodes, and in which row.
+
+Decoding sequences are dense in rows 0..n-1, because a decode runs over the first n rows. A prompt that is computed in
+chunks sits in the last row until it is done, out of the way of short prompts, which start at row n and decode there.
+The engine thread owns a Scheduler.
+"""
+
+from collections import deque
+
+from autoglmd.engine.plan import EngineView, Waiting
+from autoglmd.engine.sequence import Sequence
+
+
+class Scheduler:
+    """The sequences of one engine."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._waiting: deque[Sequence] = deque()
+        self._decoding: list[Sequence] = []
+        self._chunked: Sequence | None = None
+
+    @property
+    def decoding(self) -> tuple[Sequence, ...]:
+        """Decoding sequences; the index is the row."""
+        return tuple(self._decoding)
+
+    @property
+    def chunked(self) -> Sequence | None:
+        """The sequence whose prompt is computed in chunks."""
+        return self._chunked
+
+    @property
+    def chunked_row(self) -> int:
+        """Row of the chunked prompt."""
+        return self._rows - 1
+
+    @property
+    def waiting_count(self) -> int:
+        """How many have no row."""
+        return len(self._waiting)
+
+    @property
+    def rows_in_use(self) -> int:
+        """How many have one."""
+        return len(self._decoding) + (self._chunked is not None)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nobody at all."""
+        return not self._waiting and not self.rows_in_use
+
+    def view(self) -> EngineView:
+        """Everything that planning needs, frozen."""
+        running = [*self._decoding, *([self._chunked] if self._chunked else [])]
+        return EngineView(
+            waiting=tuple(
+                Waiting(each.request_id, each.prefill_left, each.request.promised_tokens) for each in self._waiting
+            ),
+            decoding=len(self._decoding),
+            chunked_left=self._chunked.prefill_left if self._chunked else None,
+            promised_tokens=sum(each.request.promised_tokens for each in running),
+        )
+
+    def everyone(self) -> tuple[Sequence, ...]:
+        """All sequences, running ones first."""
+        chunked = (self._chunked,) if self._chunked else ()
+        return (*self._decoding, *chunked, *self._waiting)
+
+    def enqueue(self, sequence: Sequence) -> None:
+        """Put a sequence at the end of the line."""
+        self._waiting.append(sequence)
+
+    def take(self, request_ids: tuple[str, ...]) -> list[Sequence]:
+        """Take sequences out of the line, in the order asked for."""
+        taken = {each.request_id: each for each in self._waiting if each.request_id in request_ids}
+        self._waiting = deque(each for each in self._waiting if each.request_id not in taken)
+        return [taken[request_id] for request_id in request_ids]
+
+    def start_chunked(self, sequence: Sequence) -> None:
+        """Give a long prompt the last row."""
+        self._chunked = sequence
+
+    def append_decoding(self, sequences: list[Sequence]) -> None:
+        """Let sequences whose KV is in the rows behind the decoding ones decode too."""
+        self._decoding.extend(sequences)
+
+    def promote_chunked(self) -> tuple[int, int, int] | None:
+        """Let the chunked prompt decode. Returns (source row, target row, length) if its KV has to move."""
+        sequence = self._chunked
+        if sequence is None:
+            return None
+        self._chunked = None
+        target = len(self._decoding)
+        self._decoding.append(sequence)
+        return None if target == self.chunked_row else (self.chunked_row, target, sequence.computed)
+
+    def remove(self, sequence: Sequence) -> tuple[int, int, int] | None:
+        """Forget a sequence. Returns (source row, target row, length) of the KV that has to fill its row, if any."""
+        if sequence is self._chunked:
+            self._chunked = None
+        elif sequence in self._decoding:
+            return self._remove_decoding(self._decoding.index(sequence))
+        else:
+            self._waiting.remove(sequence)
+        return None
+
+    def discard(self, sequences: list[Sequence]) -> None:
+        """Forget sequences of one run that failed: the chunked one, all the decoding ones, or some without a row."""
+        if self._chunked in sequences:
+            self._chunked = None
+        self._decoding = [each for each in self._decoding if each not in sequences]
+
+    def clear(self) -> tuple[Sequence, ...]:
+        """Forget everyone. Returns who was there."""
+        everyone = self.everyone()
+        self._waiting.clear()
+        self._decoding.clear()
+        self._chunked = None
+        return everyone
+
+    def _remove_decoding(self, row: int) -> tuple[int, int, int] | None:
+        last = self._decoding.pop()
+        if row == len(self._decoding):
+            return None
+        self._decoding[row] = last
+        return (len(self._decoding), row, last.computed)

@@ -1,0 +1,119 @@
+"""A sequence: one running request. The engine thread owns it; others see the frozen values here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoglmd.messages import FinishReason, TokenLogprobs
+from autoglmd.model.sampler import Sampled, Sampler, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRequest:
+    """What the engine is asked to do.
+
+    Attributes:
+        prompt_ids: shape [n], n at least 1.
+        eos_ids: tokens that end the answer; empty to go on until max_tokens.
+        deadline: on the monotonic clock, in seconds.
+    """
+
+    request_id: str
+    prompt_ids: NDArray[np.int64]
+    max_tokens: int
+    eos_ids: frozenset[int]
+    sampling: Sampling
+    deadline: float | None = None
+
+    @property
+    def promised_tokens(self) -> int:
+        """KV positions that the whole answer may need; admission promises them all, so nothing is ever preempted."""
+        return len(self.prompt_ids) + self.max_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The sequence was given a row."""
+
+    request_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """A chunk of a long prompt is done."""
+
+    request_id: str
+    done_tokens: int
+    total_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A token became part of the answer."""
+
+    request_id: str
+    token_id: int
+    logprobs: TokenLogprobs | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The sequence is over and its row free. The last event of every sequence, and the only one of its kind."""
+
+    request_id: str
+    reason: FinishReason
+    at: float
+    error: Exception | None = None
+
+
+EngineEvent = Admitted | Prefilled | Emitted | Ended
+
+
+class Sequence:
+    """Where a running request stands.
+
+    The prompt's last token is not prefilled: it is fed by the first decode, which gives the first logits. So logits
+    come from one kind of run only, whatever the chunks and neighbours of the prefill were.
+
+    Attributes:
+        computed: positions whose KV is in the row.
+        output_ids: tokens drawn so far, the end-of-text token excluded.
+    """
+
+    def __init__(self, request: SequenceRequest) -> None:
+        self.request = request
+        self.sampler = Sampler(request.sampling, request.prompt_ids)
+        self.computed = 0
+        self.output_ids: list[int] = []
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return self.request.request_id
+
+    @property
+    def prefill_total(self) -> int:
+        """Positions to prefill: the prompt without its last token."""
+        return len(self.request.prompt_ids) - 1
+
+    @property
+    def prefill_left(self) -> int:
+        """Positions not prefilled yet."""
+        return max(0, self.prefill_total - self.computed)
+
+    @property
+    def next_input(self) -> int:
+        """The token to feed to the next decode."""
+        return self.output_ids[-1] if self.output_ids else int(self.request.prompt_ids[-1])
+
+    def advance(self, sampled: Sampled) -> FinishReason | None:
+        """Take a decode's result. Returns why the sequence is over, if it is."""
+        self.computed += 1
+        if sampled.token_id in self.request.eos_ids:
+            return FinishReason.STOP
+        self.output_ids.append(sampled.token_id)
+        self.sampler.accept(sampled.token_id)
+        return FinishReason.LENGTH if len(self.output_ids) >= self.request.max_tokens else None

@@ -1,0 +1,164 @@
+"""Runs a planned step as a transaction: run, sample, then commit.
+
+Until a run has returned, no sequence has changed. If it raises, only the sequences in it are given up; KV that it may
+have written lies past everybody's length, where nobody reads it.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoglmd.engine.plan import StepPlan
+from autoglmd.engine.scheduler import Scheduler
+from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Prefilled, Sequence
+from autoglmd.errors import AutoglmError, EngineFailedError
+from autoglmd.host.clock import Clock
+from autoglmd.messages import FinishReason
+from autoglmd.model.runner import ModelRunner
+from autoglmd.model.sampler import Sampled
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums since the engine started; times in seconds. StepRunner alone writes them."""
+
+    steps: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    ended: int = 0
+    prefill: float = 0.0
+    decode: float = 0.0
+
+
+class StepRunner:
+    """Carries plans out. The engine thread owns it; `events` collects what a step has to tell."""
+
+    def __init__(self, runner: ModelRunner, scheduler: Scheduler, clock: Clock) -> None:
+        self._runner = runner
+        self._scheduler = scheduler
+        self._clock = clock
+        self._events: list[EngineEvent] = []
+        self.totals = Totals()
+
+    def run(self, plan: StepPlan) -> None:
+        """Carry out one step."""
+        started = self._clock.monotonic()
+        admitted = {each.request_id: each for each in self._scheduler.take(plan.admitted)}
+        self._events += [Admitted(request_id, started) for request_id in admitted]
+        self.totals.prompt_tokens += sum(len(each.request.prompt_ids) for each in admitted.values())
+        for batch in plan.batches:
+            self._start_batch([admitted[request_id] for request_id in batch])
+        if plan.start_chunked:
+            self._scheduler.start_chunked(admitted[plan.start_chunked])
+        if plan.chunk:
+            self._compute_chunk(plan.chunk)
+        prefilled = self._clock.monotonic()
+        self._decode()
+        self.totals.steps += 1
+        self.totals.prefill += prefilled - started
+        self.totals.decode += self._clock.monotonic() - prefilled
+
+    def end(self, sequence: Sequence, reason: FinishReason, error: Exception | None = None) -> None:
+        """Forget a sequence and close the gap that its row leaves."""
+        move = self._scheduler.remove(sequence)
+        if move is not None:
+            self._runner.move(*move)
+        self._tell_ended([sequence], reason, error)
+
+    def abandon(self, error: Exception) -> None:
+        """Forget everyone, rows and all."""
+        self._tell_ended(self._scheduler.clear(), FinishReason.ERROR, error)
+
+    def take_events(self) -> tuple[EngineEvent, ...]:
+        """Everything to tell since the last call, in order."""
+        events = tuple(self._events)
+        self._events.clear()
+        return events
+
+    def _start_batch(self, sequences: list[Sequence]) -> None:
+        first_row = len(self._scheduler.decoding)
+        lengths = np.array([each.prefill_total for each in sequences], np.int64)
+        if lengths.max() > 0:
+            ids = np.zeros((len(sequences), int(lengths.max())), np.int64)
+            for row, each in zip(ids, sequences, strict=True):
+                row[: each.prefill_total] = each.request.prompt_ids[:-1]
+            if not self._attempt(lambda: self._runner.prefill_fresh(first_row, ids, lengths), sequences):
+                return
+        for each in sequences:
+            each.computed = each.prefill_total
+        self._scheduler.append_decoding(sequences)
+
+    def _compute_chunk(self, count: int) -> None:
+        sequence = self._scheduler.chunked
+        if sequence is None:
+            return
+        past, row = sequence.computed, self._scheduler.chunked_row
+        ids = sequence.request.prompt_ids[past : past + count]
+        if not self._attempt(lambda: self._runner.prefill(row, ids, past), [sequence]):
+            return
+        sequence.computed += count
+        self._events.append(Prefilled(sequence.request_id, sequence.computed, sequence.prefill_total))
+        if not sequence.prefill_left:
+            move = self._scheduler.promote_chunked()
+            if move is not None:
+                self._runner.move(*move)
+
+    def _decode(self) -> None:
+        sequences = self._scheduler.decoding
+        if not sequences:
+            return
+        ids = np.array([each.next_input for each in sequences], np.int64)
+        lengths = np.array([each.computed for each in sequences], np.int64)
+        drawn: list[Sampled | AutoglmError] = []
+
+        def run() -> None:
+            logits = self._runner.decode(ids, lengths)
+            drawn.extend(_draw(each, row) for each, row in zip(sequences, logits, strict=True))
+
+        if not self._attempt(run, list(sequences)):
+            return
+        for each, sampled in zip(sequences, drawn, strict=True):
+            self._commit(each, sampled)
+
+    def _commit(self, sequence: Sequence, sampled: Sampled | AutoglmError) -> None:
+        if isinstance(sampled, AutoglmError):
+            self.end(sequence, FinishReason.ERROR, sampled)
+            return
+        held = len(sequence.output_ids)
+        reason = sequence.advance(sampled)
+        if len(sequence.output_ids) > held:
+            now = self._clock.monotonic()
+            self._events.append(Emitted(sequence.request_id, sampled.token_id, sampled.logprobs, now))
+            self.totals.output_tokens += 1
+        if reason is not None:
+            self.end(sequence, reason)
+
+    def _attempt(self, run: Callable[[], None], sequences: list[Sequence]) -> bool:
+        """Run the model; if that raises, give up these sequences and nobody else."""
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001 - whatever the runtime raises, the others go on
+            ids = [each.request_id for each in sequences]
+            log.error("a run failed; %d requests end", len(ids), extra={"request_ids": ids}, exc_info=error)
+            self._scheduler.discard(sequences)
+            told = EngineFailedError("The model failed while computing this answer; other requests go on. Try again.")
+            self._tell_ended(sequences, FinishReason.ERROR, told)
+            return False
+        return True
+
+    def _tell_ended(self, sequences: Iterable[Sequence], reason: FinishReason, error: Exception | None) -> None:
+        now = self._clock.monotonic()
+        ended = [Ended(each.request_id, reason, now, error) for each in sequences]
+        self.totals.ended += len(ended)
+        self._events += ended
+
+
+def _draw(sequence: Sequence, logits: np.ndarray) -> Sampled | AutoglmError:
+    try:
+        return sequence.sampler.draw(logits, len(sequence.output_ids))
+    except AutoglmError as error:
+        return error

@@ -1,0 +1,182 @@
+"""A bundle: a model as shipped, a folder in onnxruntime-genai's layout.
+
+    genai_config.json   shapes, names of inputs and outputs, end-of-text ids, generation defaults
+    model.onnx          the graph (and model.onnx.data, its weights)
+    tokenizer.json or tokenizer.model, tokenizer_config.json, chat_template.jinja
+
+Layout: https://onnxruntime.ai/docs/genai/reference/config.html
+"""
+
+import hashlib
+import importlib.resources
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoglmd.config import BUNDLED_PREFIX
+from autoglmd.errors import ModelCorruptError, ModelMissingError
+from autoglmd.messages import SamplingParams
+
+CONFIG_FILE = "genai_config.json"
+MAX_CONFIG_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 16
+_WHOLE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TensorNames:
+    """Names of the graph's inputs and outputs; `%d` stands for the layer."""
+
+    input_ids: str
+    attention_mask: str
+    position_ids: str
+    past_key: str
+    past_value: str
+    logits: str
+    present_key: str
+    present_value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What genai_config.json says, checked.
+
+    Attributes:
+        version: digest of the bundle's files, 12 hexadecimal digits.
+        defaults: generation settings that the model's makers recommend.
+    """
+
+    folder: Path
+    graph: Path
+    version: str
+    architecture: str
+    vocab_size: int
+    context_tokens: int
+    layers: int
+    kv_heads: int
+    head_size: int
+    eos_ids: tuple[int, ...]
+    names: TensorNames
+    defaults: SamplingParams
+
+
+def resolve_folder(path: str) -> Path:
+    """The folder that a configured path means; `bundled:NAME` is one that ships inside the package."""
+    if path.startswith(BUNDLED_PREFIX):
+        return Path(str(importlib.resources.files("autoglmd"))) / "bundled" / path.removeprefix(BUNDLED_PREFIX)
+    return Path(path)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and check a bundle folder. The graph itself is checked when it is loaded.
+
+    Raises:
+        ModelMissingError: the folder, its configuration or its graph is not there.
+        ModelCorruptError: the configuration is not what it should be.
+    """
+    settings = _read_settings(folder)
+    try:
+        return _checked(folder, settings)
+    except KeyError as error:
+        raise ModelCorruptError(f"{folder / CONFIG_FILE}: the key {error} is missing.") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelCorruptError(f"{folder / CONFIG_FILE}: {error}") from error
+
+
+def weights_bytes(graph: Path) -> int:
+    """Size of a graph file and the external data beside it, in bytes."""
+    return sum(file.stat().st_size for file in graph.parent.glob(graph.name + "*"))
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG_FILE
+    if not folder.is_dir():
+        raise ModelMissingError(f"{folder} is not a folder. Name one that holds {CONFIG_FILE} and model.onnx.")
+    if not path.is_file():
+        raise ModelMissingError(
+            f"{path} is missing. Make the folder with `autoglmctl model build` or onnxruntime-genai's model builder."
+        )
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise ModelCorruptError(
+            f"{path} has {path.stat().st_size} bytes; more than {MAX_CONFIG_BYTES} is no configuration."
+        )
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ModelCorruptError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise ModelCorruptError(f"{path} holds {type(settings).__name__}, not an object.")
+    return settings
+
+
+def _checked(folder: Path, settings: dict[str, Any]) -> Bundle:
+    model = settings["model"]
+    decoder = model["decoder"]
+    graph = folder / Path(decoder.get("filename", "model.onnx")).name
+    if not graph.is_file():
+        raise ModelMissingError(f"{graph} is missing; {CONFIG_FILE} names it as the graph.")
+    return Bundle(
+        folder=folder,
+        graph=graph,
+        version=_digest(folder),
+        architecture=str(model.get("type", "unknown")),
+        vocab_size=_positive(model, "vocab_size"),
+        context_tokens=_positive(model, "context_length"),
+        layers=_positive(decoder, "num_hidden_layers"),
+        kv_heads=_positive(decoder, "num_key_value_heads"),
+        head_size=_positive(decoder, "head_size"),
+        eos_ids=_id_list(model.get("eos_token_id", ())),
+        names=_names(decoder),
+        defaults=_defaults(settings.get("search", {})),
+    )
+
+
+def _positive(table: dict[str, Any], key: str) -> int:
+    value = table[key]
+    if type(value) is not int or not 0 < value < 1 << 31:
+        raise ValueError(f"{key} = {value!r} is not a positive integer.")
+    return value
+
+
+def _id_list(value: Any) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(int(entry) for entry in value)
+
+
+def _names(decoder: dict[str, Any]) -> TensorNames:
+    inputs, outputs = decoder.get("inputs", {}), decoder.get("outputs", {})
+    return TensorNames(
+        input_ids=inputs.get("input_ids", "input_ids"),
+        attention_mask=inputs.get("attention_mask", "attention_mask"),
+        position_ids=inputs.get("position_ids", "position_ids"),
+        past_key=inputs.get("past_key_names", "past_key_values.%d.key"),
+        past_value=inputs.get("past_value_names", "past_key_values.%d.value"),
+        logits=outputs.get("logits", "logits"),
+        present_key=outputs.get("present_key_names", "present.%d.key"),
+        present_value=outputs.get("present_value_names", "present.%d.value"),
+    )
+
+
+def _defaults(search: dict[str, Any]) -> SamplingParams:
+    if not search.get("do_sample", False):
+        return SamplingParams(temperature=0.0, repetition_penalty=search.get("repetition_penalty"))
+    return SamplingParams(
+        temperature=search.get("temperature"),
+        top_k=search.get("top_k"),
+        top_p=search.get("top_p"),
+        repetition_penalty=search.get("repetition_penalty"),
+    )
+
+
+def _digest(folder: Path) -> str:
+    """Name for this content. Large files are sampled: it tells versions apart, it does not vouch for them."""
+    digest = hashlib.sha256()
+    for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
+        size = file.stat().st_size
+        digest.update(f"{file.name}\0{size}\0".encode())
+        step = _BLOCK_BYTES if size <= _WHOLE_BYTES else size // 64
+        with file.open("rb") as content:
+            for offset in range(0, size, step):
+                content.seek(offset)
+                digest.update(content.read(_BLOCK_BYTES))
+    return digest.hexdigest()[:12]

@@ -1,0 +1,74 @@
+"""A model's chat template: Jinja that comes with the bundle, so it is rendered in a sandbox."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from autoglmd.errors import InvalidArgumentError, TokenizerError
+from autoglmd.messages import Message
+
+
+class ChatTemplate:
+    """Renders messages to the text that the model was trained on. Safe to call from several threads."""
+
+    def __init__(self, source: str, tokens: dict[str, str]) -> None:
+        """Compile a template.
+
+        Args:
+            source: Jinja source, in the dialect of Hugging Face's transformers.
+            tokens: variables that it may use, such as bos_token.
+
+        Raises:
+            TokenizerError: the template does not compile.
+        """
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment.globals["raise_exception"] = _refuse
+        environment.globals["strftime_now"] = lambda pattern: datetime.now().astimezone().strftime(pattern)
+        environment.filters["tojson"] = _to_json
+        try:
+            self._template = environment.from_string(source)
+        except jinja2.TemplateError as error:
+            raise TokenizerError(f"The chat template does not compile: {error}") from error
+        self._tokens = tokens
+
+    @classmethod
+    def load(cls, folder: Path, settings: dict[str, Any]) -> "ChatTemplate | None":
+        """Take chat_template.jinja, else the one in tokenizer_config.json, else none."""
+        file = folder / "chat_template.jinja"
+        source = file.read_text("utf-8") if file.is_file() else settings.get("chat_template")
+        if isinstance(source, list):
+            source = next((entry["template"] for entry in source if entry.get("name") == "default"), None)
+        if source is None:
+            return None
+        names = ("bos_token", "eos_token", "pad_token", "unk_token")
+        return cls(source, {name: _token_text(settings.get(name)) for name in names})
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """Text of the messages, ending where the assistant's answer begins.
+
+        Raises:
+            InvalidArgumentError: the template refuses them, for example for a role that it does not know.
+        """
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            return self._template.render(messages=turns, add_generation_prompt=True, **self._tokens)
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise InvalidArgumentError("chat", f"the model's chat template refuses these messages: {error}") from error
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise jinja2.TemplateError(reason)
+
+
+def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _token_text(token: Any) -> str:
+    return str(token["content"]) if isinstance(token, dict) else str(token or "")

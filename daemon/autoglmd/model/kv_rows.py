@@ -1,0 +1,93 @@
+"""The memory of the KV cache: one buffer per layer and side, `[rows, kv_heads, context, head_size]`.
+
+Host memory is mapped and not touched, so the kernel commits a page when a token is first written there: an idle
+daemon with large rows costs nothing, and a short conversation in a long row costs its own length.
+"""
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+# One Identity node on bytes, as a serialized ONNX model: the one way to copy memory on any provider's device.
+_COPY_GRAPH = (
+    b'\x08\t:X\n\x1a\n\x06source\x12\x06target"\x08Identity\x12\x04moveZ\x19\n\x06source\x12\x0f\n\r\x08\x02\x12\t\n\x07'
+    b"\x12\x05bytesb\x19\n\x06target\x12\x0f\n\r\x08\x02\x12\t\n\x07\x12\x05bytesB\x04\n\x00\x10\x11"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KvTensor:
+    """One KV input of the graph and the output that continues it."""
+
+    past: str
+    present: str
+    dtype: np.dtype[np.generic]
+    heads: int
+    width: int
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes that one position of one row takes."""
+        return self.heads * self.width * self.dtype.itemsize
+
+
+class HostKvRows:
+    """KV rows in the box's memory."""
+
+    device = "cpu"
+
+    def __init__(self, tensors: tuple[KvTensor, ...], rows: int, context_tokens: int) -> None:
+        self._buffers: list[NDArray[np.generic]] = []
+        for tensor in tensors:
+            shape = (rows, tensor.heads, context_tokens, tensor.width)
+            memory = mmap.mmap(-1, prod(shape) * tensor.dtype.itemsize)
+            self._buffers.append(np.frombuffer(memory, tensor.dtype).reshape(shape))
+
+    def pointers(self, row: int) -> Iterator[int]:
+        """Address of `row` in each buffer."""
+        return (buffer.ctypes.data + row * buffer.strides[0] for buffer in self._buffers)
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` positions of one row to another."""
+        for buffer in self._buffers:
+            buffer[target, :, :length] = buffer[source, :, :length]
+
+
+class DeviceKvRows:
+    """KV rows in an accelerator's memory, allocated through onnxruntime."""
+
+    def __init__(
+        self,
+        tensors: tuple[KvTensor, ...],
+        rows: int,
+        context_tokens: int,
+        providers: tuple[str, ...],
+        device: str,
+    ) -> None:
+        self.device = device
+        self._copier = ort.InferenceSession(_COPY_GRAPH, providers=list(providers))
+        self._values: list[ort.OrtValue] = []
+        self._row_bytes: list[int] = []
+        for tensor in tensors:
+            shape = [rows, tensor.heads, context_tokens, tensor.width]
+            self._values.append(ort.OrtValue.ortvalue_from_shape_and_type(shape, tensor.dtype.type, device, 0))
+            self._row_bytes.append(prod(shape[1:]) * tensor.dtype.itemsize)
+
+    def pointers(self, row: int) -> Iterator[int]:
+        """Address of `row` in each buffer."""
+        pairs = zip(self._values, self._row_bytes, strict=True)
+        return (value.data_ptr() + row * row_bytes for value, row_bytes in pairs)
+
+    def move(self, source: int, target: int, length: int) -> None:  # noqa: ARG002 - whole rows are one copy here
+        """Copy one row to another without leaving the device."""
+        pairs = zip(self.pointers(source), self.pointers(target), self._row_bytes, strict=True)
+        for source_pointer, target_pointer, row_bytes in pairs:
+            binding = self._copier.io_binding()
+            binding.bind_input("source", self.device, 0, np.uint8, [row_bytes], source_pointer)
+            binding.bind_output("target", self.device, 0, np.uint8, [row_bytes], target_pointer)
+            self._copier.run_with_iobinding(binding)

@@ -1,0 +1,245 @@
+"""A ModelRunner on onnxruntime: KV rows bound in place, so that no step copies a cache.
+
+`GroupQueryAttention` writes a new token's key and value behind the past ones where past and present share memory.
+A row, or a run of neighbouring rows, is then a pointer and a shape, and a ragged batch needs only an attention mask
+with ones up to each row's length.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
+from autoglmd.model.bundle import Bundle, TensorNames
+from autoglmd.model.device import DeviceChoice
+from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows, KvTensor
+from autoglmd.model.runner import Ids, Logits, ModelSpec
+
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int8)": np.int8,
+    "tensor(uint8)": np.uint8,
+}
+_MAX_BINDINGS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """How a bundle is loaded.
+
+    Attributes:
+        graph: the graph file to load: the bundle's own, or its prepared copy.
+        threads: compute threads; 0 lets onnxruntime take one per core.
+    """
+
+    graph: Path
+    prepared: bool
+    device: DeviceChoice
+    fallback: str
+    rows: int
+    context_tokens: int
+    threads: int
+
+
+class OrtRunner:
+    """Runs one graph over one set of KV rows."""
+
+    def __init__(self, bundle: Bundle, options: RunnerOptions) -> None:
+        """Load the graph, check that it is one that we can run, and run it once.
+
+        Raises:
+            ModelCorruptError: onnxruntime cannot load it.
+            ModelUnsupportedError: its inputs are not ours, or it cannot continue a row in place.
+        """
+        self._names = bundle.names
+        self._session = _load_session(options)
+        tensors = _kv_tensors(self._session, bundle)
+        context = min(options.context_tokens, bundle.context_tokens)
+        providers = tuple(self._session.get_providers())
+        self._kv: HostKvRows | DeviceKvRows = (
+            HostKvRows(tensors, options.rows, context)
+            if options.device.memory == "cpu"
+            else DeviceKvRows(tensors, options.rows, context, providers, options.device.memory)
+        )
+        self._tensors = tensors
+        self._context = context
+        self._has_positions = _check_inputs(self._session, bundle.names, tensors)
+        self._logits_dtype = _dtype_of(self._session.get_outputs(), bundle.names.logits)
+        self._logits = np.empty((options.rows, 1, bundle.vocab_size), self._logits_dtype)
+        self._bindings: OrderedDict[tuple[int, int], ort.IOBinding] = OrderedDict()
+        self.spec = ModelSpec(
+            vocab_size=bundle.vocab_size,
+            context_tokens=context,
+            rows=options.rows,
+            layers=bundle.layers,
+            kv_bytes_per_token=sum(tensor.bytes_per_token for tensor in tensors),
+            precision=_precision(bundle),
+            kv_precision=np.dtype(tensors[0].dtype).name,
+            provider=providers[0],
+            fallback=options.fallback,
+            prepared=options.prepared,
+        )
+        self._try_once(bundle)
+
+    def prefill(self, row: int, ids: Ids, past: int) -> None:
+        """See ModelRunner.prefill."""
+        mask = np.ones((1, past + len(ids)), np.int64)
+        self._run(row, ids[None, :], mask, np.arange(past, past + len(ids))[None, :], keep_logits=False)
+
+    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> None:
+        """See ModelRunner.prefill_fresh."""
+        positions = np.arange(ids.shape[1], dtype=np.int64)
+        mask = (positions < lengths[:, None]).astype(np.int64)
+        self._run(first_row, ids, mask, np.broadcast_to(positions, ids.shape), keep_logits=False)
+
+    def decode(self, ids: Ids, lengths: Ids) -> Logits:
+        """See ModelRunner.decode."""
+        held = lengths + 1
+        mask = (np.arange(int(held.max())) < held[:, None]).astype(np.int64)
+        self._run(0, ids[:, None], mask, lengths[:, None], keep_logits=True)
+        return self._logits[: len(ids), 0].astype(np.float32, copy=False)
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """See ModelRunner.move."""
+        self._kv.move(source, target, length)
+
+    def close(self) -> None:
+        """See ModelRunner.close."""
+        self._bindings.clear()
+        del self._session, self._kv
+
+    def _run(self, first: int, ids: Ids, mask: Ids, positions: Ids, *, keep_logits: bool) -> None:
+        rows = len(ids)
+        binding = self._binding(first, rows)
+        binding.bind_cpu_input(self._names.input_ids, np.ascontiguousarray(ids))
+        binding.bind_cpu_input(self._names.attention_mask, mask)
+        if self._has_positions:
+            binding.bind_cpu_input(self._names.position_ids, np.ascontiguousarray(positions))
+        if keep_logits:
+            pointer, shape = self._logits.ctypes.data, [rows, 1, self._logits.shape[2]]
+            binding.bind_output(self._names.logits, "cpu", 0, self._logits_dtype, shape, pointer)
+        else:
+            binding.bind_output(self._names.logits, "cpu")
+        self._session.run_with_iobinding(binding)
+
+    def _binding(self, first: int, rows: int) -> ort.IOBinding:
+        """The binding of rows first..first+rows; kept, because making one costs two calls per layer and side."""
+        key = (first, rows)
+        if key not in self._bindings:
+            self._bindings[key] = self._bind_rows(first, rows)
+            if len(self._bindings) > _MAX_BINDINGS:
+                self._bindings.popitem(last=False)
+        self._bindings.move_to_end(key)
+        return self._bindings[key]
+
+    def _bind_rows(self, first: int, rows: int) -> ort.IOBinding:
+        binding = self._session.io_binding()
+        for tensor, pointer in zip(self._tensors, self._kv.pointers(first), strict=True):
+            shape = [rows, tensor.heads, self._context, tensor.width]
+            binding.bind_input(tensor.past, self._kv.device, 0, tensor.dtype.type, shape, pointer)
+            binding.bind_output(tensor.present, self._kv.device, 0, tensor.dtype.type, shape, pointer)
+        return binding
+
+    def _try_once(self, bundle: Bundle) -> None:
+        """Prefill, continue and decode: what only a run can show, and the weights' first touch."""
+        try:
+            two = np.zeros(2, np.int64)
+            self.prefill(0, two, 0)
+            self.prefill(0, two, 2)
+            logits = self.decode(np.zeros(1, np.int64), np.array([4]))
+        except Exception as error:
+            raise ModelUnsupportedError(
+                f"{bundle.graph}: its attention cannot continue a KV row in place (GroupQueryAttention can). "
+                f"Build it with `autoglmctl model build`. onnxruntime says: {_first_line(error)}"
+            ) from error
+        if not np.isfinite(logits).all():
+            raise ModelCorruptError(
+                f"{bundle.graph}: a first run gave logits that are not numbers; its weights are broken."
+            )
+
+
+def _load_session(options: RunnerOptions) -> ort.InferenceSession:
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3
+    if options.prepared:
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return ort.InferenceSession(str(options.graph), settings, providers=list(options.device.providers))
+    except Exception as error:
+        raise ModelCorruptError(
+            f"{options.graph} cannot be loaded: {_first_line(error)} Copy the bundle again, or build it anew."
+        ) from error
+
+
+def _kv_tensors(session: ort.InferenceSession, bundle: Bundle) -> tuple[KvTensor, ...]:
+    inputs = {entry.name: entry for entry in session.get_inputs()}
+    outputs = {entry.name for entry in session.get_outputs()}
+    names = bundle.names
+    pairs = ((names.past_key, names.present_key), (names.past_value, names.present_value))
+    tensors = []
+    for layer in range(bundle.layers):
+        for past, present in ((past % layer, present % layer) for past, present in pairs):
+            if past not in inputs or present not in outputs:
+                raise ModelUnsupportedError(
+                    f"{bundle.graph}: input {past} or output {present} is missing; "
+                    f"genai_config.json says {bundle.layers} layers. The graph and its configuration do not match."
+                )
+            width = inputs[past].shape[3]
+            tensors.append(
+                KvTensor(
+                    past=past,
+                    present=present,
+                    dtype=_dtype_of([inputs[past]], past),
+                    heads=bundle.kv_heads,
+                    width=width if isinstance(width, int) else bundle.head_size,
+                )
+            )
+    return tuple(tensors)
+
+
+def _check_inputs(session: ort.InferenceSession, names: TensorNames, tensors: tuple[KvTensor, ...]) -> bool:
+    """Refuse a graph that wants what we cannot give. Returns whether it takes position ids."""
+    have = {entry.name for entry in session.get_inputs()}
+    needed = {names.input_ids, names.attention_mask, *(tensor.past for tensor in tensors)}
+    unknown = have - needed - {names.position_ids}
+    if needed - have or unknown:
+        raise ModelUnsupportedError(
+            f"The graph's inputs are not those of a decoder that we can run: missing {sorted(needed - have)}, "
+            f"unknown {sorted(unknown)}. Build it with `autoglmctl model build`."
+        )
+    return names.position_ids in have
+
+
+def _dtype_of(entries: list[ort.NodeArg], name: str) -> np.dtype[np.generic]:
+    kind = next((entry.type for entry in entries if entry.name == name), "absent")
+    if kind not in _DTYPES:
+        raise ModelUnsupportedError(f"Tensor {name} is {kind}; we run {', '.join(sorted(_DTYPES))}.")
+    return np.dtype(_DTYPES[kind])
+
+
+def _precision(bundle: Bundle) -> str:
+    """From the operators that the graph file names; a serialized ONNX model holds them as plain text."""
+    text = bundle.graph.read_bytes()[: 64 << 20]
+    if b"MatMulIntegerToFloat" in text or b"DynamicQuantizeMatMul" in text:
+        return "int8-per-token"
+    return "int8-groups" if b"MatMulNBits" in text else "fp32"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+def available_providers() -> tuple[str, ...]:
+    """Execution providers that this onnxruntime offers."""
+    return tuple(ort.get_available_providers())
+
+
+def onnxruntime_version() -> str:
+    """Version of the installed onnxruntime."""
+    return str(ort.__version__)

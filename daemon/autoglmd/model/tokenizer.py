@@ -1,0 +1,145 @@
+"""Text to token ids and back: sentencepiece's `tokenizer.model`, or Hugging Face's `tokenizer.json`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import sentencepiece
+import tokenizers
+
+from autoglmd.errors import TokenizerError
+from autoglmd.model.chat_template import ChatTemplate
+
+MAX_SIDE_FILE_BYTES = 16 << 20
+
+
+class Tokenizer(Protocol):
+    """A model's vocabulary. Safe to call from several threads."""
+
+    @property
+    def size(self) -> int:
+        """One more than the largest id."""
+        ...
+
+    def encode(self, text: str, *, add_prefix: bool) -> list[int]:
+        """Ids of a text. Special tokens written out in it become their ids.
+
+        Args:
+            text: any text.
+            add_prefix: put the model's own prefix tokens (such as BOS) in front, as for a bare prompt; a rendered
+                chat template has them already.
+        """
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids, without special tokens; U+FFFD where the bytes are not whole characters."""
+        ...
+
+
+class SentencePieceTokenizer:
+    """A sentencepiece model. Ids in `special` never appear in text."""
+
+    def __init__(
+        self, processor: sentencepiece.SentencePieceProcessor, special: frozenset[int], prefix: list[int]
+    ) -> None:
+        self._processor = processor
+        self._special = special
+        self._prefix = prefix
+
+    @property
+    def size(self) -> int:
+        """See Tokenizer.size."""
+        return int(self._processor.get_piece_size())
+
+    def encode(self, text: str, *, add_prefix: bool) -> list[int]:
+        """See Tokenizer.encode."""
+        ids: list[int] = self._processor.encode(text)
+        return self._prefix + ids if add_prefix else ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """See Tokenizer.decode."""
+        return str(self._processor.decode([token for token in ids if token not in self._special]))
+
+
+class HuggingFaceTokenizer:
+    """A fast tokenizer of the `tokenizers` library."""
+
+    def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    @property
+    def size(self) -> int:
+        """See Tokenizer.size."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+
+    def encode(self, text: str, *, add_prefix: bool) -> list[int]:
+        """See Tokenizer.encode."""
+        return list(self._tokenizer.encode(text, add_special_tokens=add_prefix).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """See Tokenizer.decode."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def load_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer, ChatTemplate | None]:
+    """Load a bundle's tokenizer and, where it has one, its chat template.
+
+    Raises:
+        TokenizerError: there is none, it is broken, or it has ids that the model does not.
+    """
+    settings = _read_settings(folder / "tokenizer_config.json")
+    tokenizer = _load(folder, settings)
+    if tokenizer.size > vocab_size:
+        raise TokenizerError(
+            f"{folder}: the tokenizer has {tokenizer.size} ids and the model {vocab_size}. It is another model's; "
+            "copy the one that the model was trained with."
+        )
+    return tokenizer, ChatTemplate.load(folder, settings)
+
+
+def _load(folder: Path, settings: dict[str, Any]) -> Tokenizer:
+    fast, pieces = folder / "tokenizer.json", folder / "tokenizer.model"
+    if fast.is_file():
+        try:
+            return HuggingFaceTokenizer(tokenizers.Tokenizer.from_file(str(fast)))
+        except Exception as error:
+            raise TokenizerError(f"{fast} is broken: {error}") from error
+    if not pieces.is_file():
+        raise TokenizerError(
+            f"{folder} has neither tokenizer.json nor tokenizer.model. Copy the model's tokenizer there."
+        )
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_file=str(pieces))
+    except Exception as error:
+        raise TokenizerError(f"{pieces} is not a sentencepiece model: {error}") from error
+    return SentencePieceTokenizer(processor, _special_ids(processor, settings), _prefix_ids(processor, settings))
+
+
+def _special_ids(processor: sentencepiece.SentencePieceProcessor, settings: dict[str, Any]) -> frozenset[int]:
+    control = {i for i in range(processor.get_piece_size()) if processor.is_control(i)}
+    added = settings.get("added_tokens_decoder", {})
+    marked = {int(token) for token, entry in added.items() if entry.get("special")}
+    return frozenset(control | marked)
+
+
+def _prefix_ids(processor: sentencepiece.SentencePieceProcessor, settings: dict[str, Any]) -> list[int]:
+    if settings.get("add_bos_token") and processor.bos_id() >= 0:
+        return [processor.bos_id()]
+    return [processor.piece_to_id(piece) for piece in settings.get("prefix_tokens", ())]
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > MAX_SIDE_FILE_BYTES:
+        raise TokenizerError(
+            f"{path} has {path.stat().st_size} bytes; more than {MAX_SIDE_FILE_BYTES} is no tokenizer configuration."
+        )
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise TokenizerError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise TokenizerError(f"{path} holds {type(settings).__name__}, not an object.")
+    return settings
