@@ -42,3 +42,8 @@ def request_scope(request_id: str = "", trace_id: str = "") -> Iterator[RequestS
         yield scope
     finally:
         _current.reset(token)
+
+
+def name_request(request_id: str) -> None:
+    """The running scope is this request's from here to its end, not just to the end of a block."""
+    _current.set(RequestScope(request_id, _current.get().trace_id))

@@ -1,0 +1,94 @@
+"""The `Inference` service."""
+
+import logging
+from contextlib import aclosing
+
+import grpc
+
+from autoglmd.edge.guard import abort
+from autoglmd.edge.port import GatewayPort
+from autoglmd.edge.requests import (
+    CallFacts,
+    cancelled_request_id,
+    generation_request,
+    model_name,
+    tokenize_prompt,
+)
+from autoglmd.edge.responses import event_response, tokenize_response
+from autoglmd.edge.status import status_of_deadline
+from autoglmd.edge.streams import OpenStreams
+from autoglmd.errors import AutoglmError, DrainingError
+from autoglmd.host.clock import Clock
+from autoglmd.messages import Finished, FinishReason, GenerationRequest
+from autoglmd.telemetry.scope import current_scope, name_request
+from openglm.v1 import inference_pb2
+
+log = logging.getLogger(__name__)
+
+
+class InferenceServicer:
+    """Answers with what the gateway streams. Methods bear the contract's names, in snake case."""
+
+    def __init__(self, gateway: GatewayPort, streams: OpenStreams, clock: Clock) -> None:
+        self._gateway = gateway
+        self._streams = streams
+        self._clock = clock
+
+    async def generate(self, request: inference_pb2.GenerateRequest, context: grpc.aio.ServicerContext) -> None:
+        """Stream one answer. A caller that leaves cancels this task, which closes the gateway's generator."""
+        with self._streams.one():
+            call = CallFacts(self._clock.monotonic(), context.time_remaining(), current_scope().trace_id)
+            generation = generation_request(request, call)
+            name_request(generation.request_id)
+            finished = await self._stream(generation, context)
+        log.info("finished", extra=_figures(finished))
+        await _end(finished, context)
+
+    async def tokenize(
+        self, request: inference_pb2.TokenizeRequest, _context: grpc.aio.ServicerContext
+    ) -> inference_pb2.TokenizeResponse:
+        """Token ids of a prompt."""
+        tokens = await self._gateway.tokenize(model_name(request.model), tokenize_prompt(request))
+        return tokenize_response(tokens)
+
+    async def cancel(
+        self, request: inference_pb2.CancelRequest, _context: grpc.aio.ServicerContext
+    ) -> inference_pb2.CancelResponse:
+        """Mark a running request as cancelled."""
+        return inference_pb2.CancelResponse(cancelled=self._gateway.cancel(cancelled_request_id(request)))
+
+    async def _stream(self, generation: GenerationRequest, context: grpc.aio.ServicerContext) -> Finished:
+        """Write every event; return the last."""
+        event = None
+        async with aclosing(self._gateway.generate(generation)) as events:
+            async for event in events:
+                await context.write(event_response(event))
+        if not isinstance(event, Finished):
+            raise TypeError(f"the stream ended with {type(event).__name__} instead of Finished")
+        return event
+
+
+async def _end(finished: Finished, context: grpc.aio.ServicerContext) -> None:
+    """The RPC's status, after Finished was written: OK, or what the reason says."""
+    match finished.reason:
+        case FinishReason.DEADLINE:
+            await abort(context, status_of_deadline())
+        case FinishReason.SHUTDOWN:
+            raise finished.error or DrainingError()
+        case FinishReason.ERROR:
+            raise finished.error or AutoglmError("The request failed, and the engine did not say why.")
+        case _:
+            return
+
+
+def _figures(finished: Finished) -> dict[str, object]:
+    return {
+        "reason": finished.reason.value,
+        "prompt_tokens": finished.usage.prompt_tokens,
+        "cached_tokens": finished.usage.cached_tokens,
+        "output_tokens": finished.usage.output_tokens,
+        "queue_ms": round(finished.timings.queue * 1e3, 3),
+        "prefill_ms": round(finished.timings.prefill * 1e3, 3),
+        "decode_ms": round(finished.timings.decode * 1e3, 3),
+        "total_ms": round(finished.timings.total * 1e3, 3),
+    }

@@ -1,0 +1,102 @@
+"""Errors to gRPC statuses: one table, and google.rpc details with the reason, the numbers and the remedy."""
+
+from collections.abc import Iterator, Mapping
+
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from autoglmd import errors
+
+DOMAIN = "autoglmd"
+# The status travels in HTTP/2 headers, of which gRPC's clients accept 8 KiB in all; the message is in there twice,
+# once percent-encoded and once in the details.
+TEXT_BYTES = 1024
+
+# Every class of the tree has its own line: a test walks the tree.
+STATUS_OF: Mapping[type[errors.AutoglmError], int] = {
+    errors.AutoglmError: code_pb2.INTERNAL,
+    errors.RequestError: code_pb2.INVALID_ARGUMENT,
+    errors.InvalidArgumentError: code_pb2.INVALID_ARGUMENT,
+    errors.PromptTooLongError: code_pb2.OUT_OF_RANGE,
+    errors.ModelNotFoundError: code_pb2.NOT_FOUND,
+    errors.RequestIdInUseError: code_pb2.ALREADY_EXISTS,
+    errors.NotSupportedError: code_pb2.UNIMPLEMENTED,
+    errors.CapacityError: code_pb2.RESOURCE_EXHAUSTED,
+    errors.QueueFullError: code_pb2.RESOURCE_EXHAUSTED,
+    errors.UnavailableError: code_pb2.UNAVAILABLE,
+    errors.ModelNotReadyError: code_pb2.UNAVAILABLE,
+    errors.DrainingError: code_pb2.UNAVAILABLE,
+    # Not UNAVAILABLE, which generic clients send again unasked: the request may be what broke the step.
+    errors.EngineFailedError: code_pb2.INTERNAL,
+    errors.ModelError: code_pb2.FAILED_PRECONDITION,
+    errors.ModelMissingError: code_pb2.FAILED_PRECONDITION,
+    errors.ModelCorruptError: code_pb2.FAILED_PRECONDITION,
+    errors.ModelUnsupportedError: code_pb2.FAILED_PRECONDITION,
+    errors.TokenizerError: code_pb2.FAILED_PRECONDITION,
+    errors.DeviceUnavailableError: code_pb2.FAILED_PRECONDITION,
+    errors.ConfigError: code_pb2.FAILED_PRECONDITION,
+    errors.HostError: code_pb2.FAILED_PRECONDITION,
+    errors.SocketInUseError: code_pb2.FAILED_PRECONDITION,
+}
+
+
+def status_of(error: errors.AutoglmError) -> status_pb2.Status:
+    """The status that a client gets for an error raised on purpose."""
+    return _status(STATUS_OF[type(error)], error.code, error.message, list(_details(error)))
+
+
+def status_of_unexpected(request_id: str, trace_id: str) -> status_pb2.Status:
+    """The status for any other exception: nothing of its inside, but what finds it in the log."""
+    info = error_details_pb2.RequestInfo(request_id=request_id or trace_id)
+    message = f"Internal error. The daemon's log has the details under trace id {trace_id}."
+    names = {"request_id": request_id, "trace_id": trace_id}
+    return _status(code_pb2.INTERNAL, "INTERNAL", message, [_reason("INTERNAL", names), info])
+
+
+def status_of_deadline() -> status_pb2.Status:
+    """The status after a stream that its deadline ended."""
+    reason = "DEADLINE_EXCEEDED"
+    message = "The call's deadline passed before the answer was complete. Give it more time, or fewer max_tokens."
+    return _status(code_pb2.DEADLINE_EXCEEDED, reason, message, [_reason(reason, {})])
+
+
+def _status(code: int, reason: str, message: str, details: list[Message]) -> status_pb2.Status:
+    status = status_pb2.Status(code=code, message=_bounded(message))
+    for detail in details or [_reason(reason, {})]:
+        status.details.add().Pack(detail)
+    return status
+
+
+def _details(error: errors.AutoglmError) -> Iterator[Message]:
+    yield _reason(error.code, _facts(error))
+    if isinstance(error, errors.InvalidArgumentError):
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=_bounded(error.description), reason=error.code
+        )
+        yield error_details_pb2.BadRequest(field_violations=[violation])
+    if isinstance(error, errors.QueueFullError):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(error.retry_after_seconds * 1e9))
+        yield retry
+
+
+def _reason(code: str, facts: Mapping[str, str]) -> error_details_pb2.ErrorInfo:
+    return error_details_pb2.ErrorInfo(reason=code, domain=DOMAIN, metadata=facts)
+
+
+def _facts(error: errors.AutoglmError) -> dict[str, str]:
+    """The error's numbers and names, under their attributes' names. Its sentences are in the message."""
+    known = vars(error).items()
+    return {
+        name: _bounded(str(value))
+        for name, value in known
+        if name not in ("message", "description") and isinstance(value, int | float | str)
+    }
+
+
+def _bounded(text: str) -> str:
+    """At most TEXT_BYTES of UTF-8, cut between characters."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= TEXT_BYTES:
+        return encoded.decode()
+    return encoded[: TEXT_BYTES - 3].decode("utf-8", "ignore") + "…"
