@@ -1,0 +1,50 @@
+"""A real server on a real Unix socket, with a scripted gateway behind it, and a channel to it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest_asyncio
+
+from autoglmd.config import ServerConfig
+from autoglmd.edge.server import EdgeServer
+from autoglmd.host.clock import SystemClock
+from openglm.v1 import admin_pb2_grpc, inference_pb2_grpc, models_pb2_grpc
+from tests.support.fake_gateway import FakeGateway
+
+
+@dataclass
+class Door:
+    """What a contract test talks to."""
+
+    gateway: FakeGateway
+    server: EdgeServer
+    channel: grpc.aio.Channel
+
+    @property
+    def inference(self) -> inference_pb2_grpc.InferenceStub:
+        """The Inference service."""
+        return inference_pb2_grpc.InferenceStub(self.channel)
+
+    @property
+    def models(self) -> models_pb2_grpc.ModelsStub:
+        """The Models service."""
+        return models_pb2_grpc.ModelsStub(self.channel)
+
+    @property
+    def admin(self) -> admin_pb2_grpc.AdminStub:
+        """The Admin service."""
+        return admin_pb2_grpc.AdminStub(self.channel)
+
+
+@pytest_asyncio.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    """A serving daemon's edge and a client's channel."""
+    gateway = FakeGateway()
+    server = EdgeServer(ServerConfig(socket=tmp_path / "s"), gateway, SystemClock())
+    await server.start()
+    await server.set_serving(True)
+    async with grpc.aio.insecure_channel(f"unix:{server.socket}") as channel:
+        yield Door(gateway, server, channel)
+    await server.stop(0)
