@@ -19,6 +19,7 @@ from openglm._client import Client
 from openglm._errors import (
     AccessDeniedError,
     CapacityError,
+    ClientClosedError,
     ConnectionLostError,
     DaemonError,
     DaemonNotRunningError,
@@ -76,6 +77,7 @@ __all__ = [
     "AutoGLM",
     "CapacityError",
     "Client",
+    "ClientClosedError",
     "Completion",
     "CompletionStream",
     "ConnectionLostError",

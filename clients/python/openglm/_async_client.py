@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
 import grpc
 
@@ -13,6 +13,7 @@ from openglm import _calls
 from openglm._async_stream import AsyncCompletionStream
 from openglm._calls import GenerateOptions, MessageLike, Prompt, UnaryCall
 from openglm._channel import Tls
+from openglm._connection import Connection
 from openglm._endpoint import Endpoint
 from openglm._events import StreamState
 from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
@@ -41,8 +42,8 @@ class AsyncClient:
         self._sleep = sleep
 
     @cached_property
-    def _channel(self) -> Any:
-        # A channel belongs to the loop it is made on, which need not run yet where the client is made.
+    def _connection(self) -> Connection:
+        # An asyncio channel belongs to the loop it is made on, which need not run yet where the client is made.
         return self._endpoint.connect(grpc.aio)
 
     @property
@@ -72,7 +73,7 @@ class AsyncClient:
         """Like `generate`, event by event. Best used as a context manager, which cancels what was not read."""
         call = _calls.generate(Prompt(prompt, messages, token_ids), options)
         return AsyncCompletionStream(
-            lambda timeout: call.start(self._channel, timeout),
+            lambda timeout: call.start(self._connection, timeout),
             StreamState(self._endpoint.attempts(call.timeout)),
             self._endpoint.error,
             self._sleep,
@@ -106,7 +107,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection; running calls end with RequestCancelledError."""
-        await self._channel.close()
+        await self._connection.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,6 +121,6 @@ class AsyncClient:
         attempts = self._endpoint.attempts()
         while True:
             try:
-                return call.read(await call.start(self._channel, attempts.remaining()))
+                return call.read(await call.start(self._connection, attempts.remaining()))
             except grpc.RpcError as failure:
                 await self._sleep(attempts.delay_after(self._endpoint.error(failure)))

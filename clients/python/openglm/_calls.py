@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypedDict, TypeVar
 
 from openglm import _convert
+from openglm._connection import Connection
 from openglm._details import ErrorDetails
 from openglm._errors import InvalidArgumentError
 from openglm._models import DaemonStatus, Message, ModelInfo, TokenizedText
-from openglm.v1 import admin_pb2, admin_pb2_grpc, inference_pb2, inference_pb2_grpc, models_pb2, models_pb2_grpc
+from openglm.v1 import admin_pb2, inference_pb2, models_pb2
 
 MessageLike = Message | Mapping[str, str]
 T = TypeVar("T")
@@ -72,24 +73,22 @@ class GenerateCall:
     timeout: float | None
     metadata: tuple[tuple[str, str], ...]
 
-    def start(self, channel: Any, timeout: float | None) -> Any:
-        """Make the call on a channel of either kind; `timeout` in seconds."""
-        stub: Callable[[Any], Any] = inference_pb2_grpc.InferenceStub
-        return stub(channel).Generate(self.request, timeout=timeout, metadata=self.metadata)
+    def start(self, connection: Connection, timeout: float | None) -> Any:
+        """Make the call, of the connection's kind; `timeout` in seconds."""
+        return connection.start("Generate", self.request, timeout, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class UnaryCall(Generic[T]):
-    """One question with one answer: which stub's method, what to send, and how to read what comes back."""
+    """One question with one answer: which method, what to send, and how to read what comes back."""
 
-    stub: Callable[[Any], Any]
     method: str
     request: Any
     read: Callable[[Any], T]
 
-    def start(self, channel: Any, timeout: float | None) -> Any:
-        """Make the call on a channel of either kind; what comes back is the answer, or awaits it."""
-        return getattr(self.stub(channel), self.method)(self.request, timeout=timeout)
+    def start(self, connection: Connection, timeout: float | None) -> Any:
+        """Make the call; what comes back is the answer, or awaits it."""
+        return connection.start(self.method, self.request, timeout)
 
 
 def generate(prompt: Prompt, options: GenerateOptions) -> GenerateCall:
@@ -119,31 +118,31 @@ def tokenize(prompt: Prompt, model: str) -> UnaryCall[TokenizedText]:
         raise _bad("token_ids", "these are token ids already")
     _fill_input(request, prompt)
     _fill(request, {"model": model})
-    return UnaryCall(inference_pb2_grpc.InferenceStub, "Tokenize", request, _convert.tokenized)
+    return UnaryCall("Tokenize", request, _convert.tokenized)
 
 
 def cancel(request_id: str) -> UnaryCall[bool]:
     """Build a Cancel call."""
     request = inference_pb2.CancelRequest()
     _fill(request, {"request_id": request_id})
-    return UnaryCall(inference_pb2_grpc.InferenceStub, "Cancel", request, _convert.cancelled)
+    return UnaryCall("Cancel", request, _convert.cancelled)
 
 
 def models() -> UnaryCall[tuple[ModelInfo, ...]]:
     """Build a ListModels call."""
-    return UnaryCall(models_pb2_grpc.ModelsStub, "ListModels", models_pb2.ListModelsRequest(), _convert.models)
+    return UnaryCall("ListModels", models_pb2.ListModelsRequest(), _convert.models)
 
 
 def model(name: str) -> UnaryCall[ModelInfo]:
     """Build a GetModel call; an empty name is the daemon's default model."""
     request = models_pb2.GetModelRequest()
     _fill(request, {"name": name})
-    return UnaryCall(models_pb2_grpc.ModelsStub, "GetModel", request, _convert.model)
+    return UnaryCall("GetModel", request, _convert.model)
 
 
 def status() -> UnaryCall[DaemonStatus]:
     """Build a Status call."""
-    return UnaryCall(admin_pb2_grpc.AdminStub, "Status", admin_pb2.StatusRequest(), _convert.status)
+    return UnaryCall("Status", admin_pb2.StatusRequest(), _convert.status)
 
 
 def _fill_input(request: Any, prompt: Prompt) -> None:

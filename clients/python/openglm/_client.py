@@ -50,7 +50,7 @@ class Client:
         """
         self._endpoint = Endpoint.choose(address, tls, timeout, retry)
         self._sleep = sleep
-        self._channel = self._endpoint.connect(grpc)
+        self._connection = self._endpoint.connect(grpc)
 
     @property
     def address(self) -> str:
@@ -79,7 +79,7 @@ class Client:
         """Like `generate`, event by event. Best used as a context manager, which cancels what was not read."""
         call = _calls.generate(Prompt(prompt, messages, token_ids), options)
         return CompletionStream(
-            lambda timeout: call.start(self._channel, timeout),
+            lambda timeout: call.start(self._connection, timeout),
             StreamState(self._endpoint.attempts(call.timeout)),
             self._endpoint.error,
             self._sleep,
@@ -113,7 +113,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; running calls end with RequestCancelledError."""
-        self._channel.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -127,6 +127,6 @@ class Client:
         attempts = self._endpoint.attempts()
         while True:
             try:
-                return call.read(call.start(self._channel, attempts.remaining()))
+                return call.read(call.start(self._connection, attempts.remaining()))
             except grpc.RpcError as failure:
                 self._sleep(attempts.delay_after(self._endpoint.error(failure)))

@@ -9,6 +9,7 @@ import grpc
 
 from openglm._address import Address, default_address, parse_address
 from openglm._channel import Tls, credentials, open_channel
+from openglm._connection import Connection
 from openglm._errors import OpenGLMError
 from openglm._retry import Attempts, RetryPolicy
 from openglm._status import error_from_rpc
@@ -36,9 +37,9 @@ class Endpoint:
         credentials(place, tls)
         return cls(place, tls, timeout, retry or RetryPolicy())
 
-    def connect(self, module: Any) -> Any:
-        """A new channel of `module`'s kind: `grpc` or `grpc.aio`."""
-        return open_channel(module, self.address, self.tls)
+    def connect(self, module: Any) -> Connection:
+        """A new connection of `module`'s kind: `grpc` or `grpc.aio`."""
+        return Connection(open_channel(module, self.address, self.tls))
 
     def attempts(self, timeout: float | None = None) -> Attempts:
         """The tries that one call may take; `timeout` in seconds, the endpoint's own if `None`."""

@@ -25,6 +25,7 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 ├── AccessDeniedError             the socket or the daemon refuses this identity (also a PermissionError)
 ├── DeadlineExceededError         the timeout passed (also a TimeoutError)
 ├── RequestCancelledError         the call was cancelled on this side
+├── ClientClosedError             the client has been closed (also a RuntimeError)
 ├── DaemonStartError              AutoGLM's own daemon did not come up; `log`
 └── DaemonError                   the daemon failed in a way that has no class of its own
 """
@@ -175,7 +176,7 @@ class UnavailableError(OpenGLMError):
 
     @property
     def retryable(self) -> bool:
-        """Always: the state may pass."""
+        """True: the state may pass."""
         return True
 
 
@@ -212,6 +213,11 @@ class EngineFailedError(UnavailableError):
     """A step raised in the daemon's engine; the daemon goes on."""
 
     code = "ENGINE_FAILED"
+
+    @property
+    def retryable(self) -> bool:
+        """No: the request may be what broke the step."""
+        return False
 
 
 class ModelError(OpenGLMError):
@@ -266,6 +272,12 @@ class RequestCancelledError(OpenGLMError):
     """The call was cancelled on this side before it was done."""
 
     code = "CANCELLED"
+
+
+class ClientClosedError(OpenGLMError, RuntimeError):
+    """The client has been closed; nothing was sent."""
+
+    code = "CLIENT_CLOSED"
 
 
 class DaemonStartError(OpenGLMError):

@@ -33,6 +33,7 @@ _BY_CODE: dict[str, type[OpenGLMError]] = {
         errors.ModelUnsupportedError,
         errors.TokenizerError,
         errors.DeviceUnavailableError,
+        errors.DeadlineExceededError,
         errors.DaemonError,
     )
 }
@@ -43,7 +44,6 @@ _BY_STATUS: dict[grpc.StatusCode, type[OpenGLMError]] = {
     grpc.StatusCode.OUT_OF_RANGE: errors.PromptTooLongError,
     grpc.StatusCode.NOT_FOUND: errors.ModelNotFoundError,
     grpc.StatusCode.ALREADY_EXISTS: errors.RequestIdInUseError,
-    grpc.StatusCode.FAILED_PRECONDITION: errors.ModelError,
     grpc.StatusCode.UNIMPLEMENTED: errors.NotSupportedError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.CapacityError,
     grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
