@@ -80,9 +80,7 @@ class EngineConfig:
     prefill_padding: float = _key(
         0.25, "Share of padding at which fresh prompts are no longer batched together.", low=0, high=0.9
     )
-    queue_depth: int = _key(
-        64, "Requests that may wait for a row before new ones are refused.", low=1, high=65536
-    )
+    queue_depth: int = _key(64, "Requests that may wait for a row before new ones are refused.", low=1, high=65536)
     prefetch_depth: int = _key(16, "Tokenized requests kept ready for the engine.", low=1, high=4096)
     prefetch_threads: int = _key(1, "Threads that tokenize.", low=1, high=16)
     threads: int = _key(0, "Compute threads of the model. 0: one per usable core.", low=0, high=256)
@@ -91,17 +89,11 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """[models.NAME]: one served model.
-
-    Attributes:
-        path: a folder in onnxruntime-genai's layout, or `bundled:NAME` for one that ships with autoglmd.
-        required: the daemon does not start without it; others are reported as absent.
-    """
+    """[models.NAME]: one served model. One that cannot be loaded is reported as such; the others are served."""
 
     path: str = _key("", "Bundle folder (genai_config.json, model.onnx, tokenizer), or bundled:NAME.")
     device: str = _key("auto", "Where it runs.", choices=("auto", "cpu", "cuda", "tensorrt"))
     prepare: bool = _key(True, "Make and use a prepared copy for this box, under state_dir.")
-    required: bool = _key(True, "False: start without it if its folder is not there.")
     engine: EngineConfig = field(default_factory=EngineConfig)
 
 
@@ -121,29 +113,41 @@ def default_models(engine: EngineConfig, state_dir: Path) -> dict[str, ModelConf
     """The embedded model, and the two names that are mapped to bundles built from real checkpoints."""
     return {
         DEFAULT_MODEL: ModelConfig(path=BUNDLED_PREFIX + DEFAULT_MODEL, engine=engine),
-        "glm-base": ModelConfig(path=str(state_dir / "bundles" / "glm-base"), required=False, engine=engine),
-        "glm-large": ModelConfig(
-            path=str(state_dir / "bundles" / "glm-large"), required=False, engine=engine
-        ),
+        "glm-base": ModelConfig(path=str(state_dir / "bundles" / "glm-base"), engine=engine),
+        "glm-large": ModelConfig(path=str(state_dir / "bundles" / "glm-large"), engine=engine),
     }
 
 
-def load_config(path: Path | None) -> Config:
+def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a TOML file; `None` gives the defaults.
+
+    Args:
+        path: the file.
+        overrides: a table that goes over the file's, as the command line gives it.
 
     Raises:
         ConfigError: the file is missing, not TOML, or has a key or value that we do not take.
     """
-    if path is None:
-        return parse_config({}, "defaults")
+    table = {} if path is None else _read_toml(path)
+    return parse_config(_merged(table, overrides or {}), str(path or "defaults"))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            table = tomllib.load(file)
+            return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}. Name another with --config.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    return parse_config(table, str(path))
+
+
+def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(table)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
 
 
 def parse_config(table: Mapping[str, Any], source: str) -> Config:
@@ -206,7 +210,7 @@ def _check_bounds(rule: Rule, value: Any, source: str, where: str) -> None:
 
 
 def _typed(value: Any, wanted: type, source: str, where: str) -> Any:
-    # bool is an int to Python, and not to us.
+    # A bool is an int to Python, and not to us.
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         names = {
             dict: "a table",

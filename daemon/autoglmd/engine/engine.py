@@ -97,9 +97,9 @@ class Engine:
         """Run a sequence; its events end with exactly one Ended."""
         self._inbox.put(Submit(request))
 
-    def cancel(self, request_id: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
+    def cancel(self, sequence_id: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
         """End a sequence within one step. Nothing happens if there is none of that id."""
-        self._inbox.put(Cancel(request_id, reason))
+        self._inbox.put(Cancel(sequence_id, reason))
 
     def ping(self) -> None:
         """Ask for a sign of life, which shows in `pulse`."""
@@ -130,8 +130,8 @@ class Engine:
             case Submit(request):
                 self._scheduler.enqueue(Sequence(request))
                 self._stats = replace(self._stats, requests_started=self._stats.requests_started + 1)
-            case Cancel(request_id, reason):
-                self._cancelled[request_id] = reason
+            case Cancel(sequence_id, reason):
+                self._cancelled[sequence_id] = reason
             case Stop():
                 self._stopping = True
             case Ping():
@@ -160,7 +160,7 @@ class Engine:
         deadline = sequence.request.deadline
         if deadline is not None and deadline <= now:
             return FinishReason.DEADLINE
-        return self._cancelled.get(sequence.request_id)
+        return self._cancelled.get(sequence.sequence_id)
 
     def _check(self) -> None:
         for violation in violations(self._scheduler, self.limits):

@@ -19,7 +19,7 @@ class Submit:
 class Cancel:
     """End a sequence at the next step, for this reason."""
 
-    request_id: str
+    sequence_id: str
     reason: FinishReason
 
 

@@ -10,17 +10,17 @@ def violations(scheduler: Scheduler, limits: Limits) -> list[str]:
     """Judge a scheduler; an empty list means that it is sound."""
     found = _identity(scheduler) + _capacity(scheduler, limits)
     for each in scheduler.decoding:
-        found += _decoding(each.request_id, each.computed, each.prefill_total, len(each.output_ids))
+        found += _decoding(each.sequence_id, each.computed, each.prefill_total, len(each.output_ids))
         if each.computed > each.request.promised_tokens:
-            found.append(f"{each.request_id} holds {each.computed} tokens, promised {each.request.promised_tokens}")
+            found.append(f"{each.sequence_id} holds {each.computed} tokens, promised {each.request.promised_tokens}")
     if scheduler.chunked and not scheduler.chunked.prefill_left:
-        found.append(f"{scheduler.chunked.request_id} is prefilled and still in chunks")
+        found.append(f"{scheduler.chunked.sequence_id} is prefilled and still in chunks")
     return found
 
 
 def _identity(scheduler: Scheduler) -> list[str]:
-    counts = Counter(each.request_id for each in scheduler.everyone())
-    return [f"{request_id} is there {count} times" for request_id, count in counts.items() if count > 1]
+    counts = Counter(each.sequence_id for each in scheduler.everyone())
+    return [f"{sequence_id} is there {count} times" for sequence_id, count in counts.items() if count > 1]
 
 
 def _capacity(scheduler: Scheduler, limits: Limits) -> list[str]:
@@ -33,7 +33,7 @@ def _capacity(scheduler: Scheduler, limits: Limits) -> list[str]:
     return found
 
 
-def _decoding(request_id: str, computed: int, prefill_total: int, outputs: int) -> list[str]:
+def _decoding(sequence_id: str, computed: int, prefill_total: int, outputs: int) -> list[str]:
     # Each decode feeds one token and draws one; the first feeds the prompt's last.
     expected = prefill_total + outputs
-    return [] if computed == expected else [f"{request_id} holds {computed} tokens and should hold {expected}"]
+    return [] if computed == expected else [f"{sequence_id} holds {computed} tokens and should hold {expected}"]

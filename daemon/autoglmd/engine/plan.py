@@ -32,7 +32,7 @@ class Limits:
 class Waiting:
     """A sequence that has no row yet; `prefill` and `promised` in tokens."""
 
-    request_id: str
+    sequence_id: str
     prefill: int
     promised: int
 
@@ -87,8 +87,8 @@ def plan_step(view: EngineView, limits: Limits) -> StepPlan:
     used = sum(_padded(batch) for batch in batches)
     return StepPlan(
         chunk=min(chunked_left, limits.chunk_tokens - used) if chunked_left is not None else 0,
-        start_chunked=start.request_id if start else None,
-        batches=tuple(tuple(entry.request_id for entry in batch) for batch in batches),
+        start_chunked=start.sequence_id if start else None,
+        batches=tuple(tuple(entry.sequence_id for entry in batch) for batch in batches),
     )
 
 

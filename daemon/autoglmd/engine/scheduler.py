@@ -55,7 +55,7 @@ class Scheduler:
         running = [*self._decoding, *([self._chunked] if self._chunked else [])]
         return EngineView(
             waiting=tuple(
-                Waiting(each.request_id, each.prefill_left, each.request.promised_tokens) for each in self._waiting
+                Waiting(each.sequence_id, each.prefill_left, each.request.promised_tokens) for each in self._waiting
             ),
             decoding=len(self._decoding),
             chunked_left=self._chunked.prefill_left if self._chunked else None,
@@ -71,11 +71,11 @@ class Scheduler:
         """Put a sequence at the end of the line."""
         self._waiting.append(sequence)
 
-    def take(self, request_ids: tuple[str, ...]) -> list[Sequence]:
+    def take(self, sequence_ids: tuple[str, ...]) -> list[Sequence]:
         """Take sequences out of the line, in the order asked for."""
-        taken = {each.request_id: each for each in self._waiting if each.request_id in request_ids}
-        self._waiting = deque(each for each in self._waiting if each.request_id not in taken)
-        return [taken[request_id] for request_id in request_ids]
+        taken = {each.sequence_id: each for each in self._waiting if each.sequence_id in sequence_ids}
+        self._waiting = deque(each for each in self._waiting if each.sequence_id not in taken)
+        return [taken[sequence_id] for sequence_id in sequence_ids]
 
     def start_chunked(self, sequence: Sequence) -> None:
         """Give a long prompt the last row."""

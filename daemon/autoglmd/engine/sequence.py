@@ -19,7 +19,7 @@ class SequenceRequest:
         deadline: on the monotonic clock, in seconds.
     """
 
-    request_id: str
+    sequence_id: str
     prompt_ids: NDArray[np.int64]
     max_tokens: int
     eos_ids: frozenset[int]
@@ -36,7 +36,7 @@ class SequenceRequest:
 class Admitted:
     """The sequence was given a row."""
 
-    request_id: str
+    sequence_id: str
     at: float
 
 
@@ -44,7 +44,7 @@ class Admitted:
 class Prefilled:
     """A chunk of a long prompt is done."""
 
-    request_id: str
+    sequence_id: str
     done_tokens: int
     total_tokens: int
 
@@ -53,7 +53,7 @@ class Prefilled:
 class Emitted:
     """A token became part of the answer."""
 
-    request_id: str
+    sequence_id: str
     token_id: int
     logprobs: TokenLogprobs | None
     at: float
@@ -63,7 +63,7 @@ class Emitted:
 class Ended:
     """The sequence is over and its row free. The last event of every sequence, and the only one of its kind."""
 
-    request_id: str
+    sequence_id: str
     reason: FinishReason
     at: float
     error: Exception | None = None
@@ -90,9 +90,9 @@ class Sequence:
         self.output_ids: list[int] = []
 
     @property
-    def request_id(self) -> str:
+    def sequence_id(self) -> str:
         """The request's id."""
-        return self.request.request_id
+        return self.request.sequence_id
 
     @property
     def prefill_total(self) -> int:

@@ -47,11 +47,11 @@ class StepRunner:
     def run(self, plan: StepPlan) -> None:
         """Carry out one step."""
         started = self._clock.monotonic()
-        admitted = {each.request_id: each for each in self._scheduler.take(plan.admitted)}
-        self._events += [Admitted(request_id, started) for request_id in admitted]
+        admitted = {each.sequence_id: each for each in self._scheduler.take(plan.admitted)}
+        self._events += [Admitted(sequence_id, started) for sequence_id in admitted]
         self.totals.prompt_tokens += sum(len(each.request.prompt_ids) for each in admitted.values())
         for batch in plan.batches:
-            self._start_batch([admitted[request_id] for request_id in batch])
+            self._start_batch([admitted[sequence_id] for sequence_id in batch])
         if plan.start_chunked:
             self._scheduler.start_chunked(admitted[plan.start_chunked])
         if plan.chunk:
@@ -101,7 +101,7 @@ class StepRunner:
         if not self._attempt(lambda: self._runner.prefill(row, ids, past), [sequence]):
             return
         sequence.computed += count
-        self._events.append(Prefilled(sequence.request_id, sequence.computed, sequence.prefill_total))
+        self._events.append(Prefilled(sequence.sequence_id, sequence.computed, sequence.prefill_total))
         if not sequence.prefill_left:
             move = self._scheduler.promote_chunked()
             if move is not None:
@@ -132,7 +132,7 @@ class StepRunner:
         reason = sequence.advance(sampled)
         if len(sequence.output_ids) > held:
             now = self._clock.monotonic()
-            self._events.append(Emitted(sequence.request_id, sampled.token_id, sampled.logprobs, now))
+            self._events.append(Emitted(sequence.sequence_id, sampled.token_id, sampled.logprobs, now))
             self.totals.output_tokens += 1
         if reason is not None:
             self.end(sequence, reason)
@@ -141,9 +141,10 @@ class StepRunner:
         """Run the model; if that raises, give up these sequences and nobody else."""
         try:
             run()
-        except Exception as error:  # noqa: BLE001 - whatever the runtime raises, the others go on
-            ids = [each.request_id for each in sequences]
-            log.error("a run failed; %d requests end", len(ids), extra={"request_ids": ids}, exc_info=error)
+        except Exception:
+            # Whatever the runtime raises, the others go on.
+            ids = [each.sequence_id for each in sequences]
+            log.exception("a run failed; %d requests end", len(ids), extra={"sequence_ids": ids})
             self._scheduler.discard(sequences)
             told = EngineFailedError("The model failed while computing this answer; other requests go on. Try again.")
             self._tell_ended(sequences, FinishReason.ERROR, told)
@@ -152,7 +153,7 @@ class StepRunner:
 
     def _tell_ended(self, sequences: Iterable[Sequence], reason: FinishReason, error: Exception | None) -> None:
         now = self._clock.monotonic()
-        ended = [Ended(each.request_id, reason, now, error) for each in sequences]
+        ended = [Ended(each.sequence_id, reason, now, error) for each in sequences]
         self.totals.ended += len(ended)
         self._events += ended
 

@@ -1,0 +1,101 @@
+"""`autoglmd serve` and `autoglmd check-config`."""
+
+import argparse
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from autoglmd.config import Config, load_config
+from autoglmd.errors import AutoglmError, ConfigError
+from autoglmd.telemetry.log import configure_logging
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status: 0 fine, 1 failed, 2 wrong usage or configuration."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = load_config(options.config, _overrides(options))
+        if options.command == "check-config":
+            _print_config(config)
+        else:
+            configure_logging(config.log.level, config.log.format)
+            asyncio.run(_serve(config, exit_with_parent=options.exit_with_parent))
+    except AutoglmError as error:
+        print(f"autoglmd: {error.code}: {error.message}", file=sys.stderr)  # noqa: T201 - the last word to a shell
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
+    return EXIT_OK
+
+
+async def _serve(config: Config, *, exit_with_parent: bool) -> None:
+    # Imported late: check-config and --help need no onnxruntime.
+    from autoglmd.app import Daemon, Surroundings
+    from autoglmd.host.clock import SystemClock
+    from autoglmd.host.systemd import notifier_of_this_process
+
+    daemon = Daemon(config, Surroundings(SystemClock(), notifier_of_this_process()))
+    if exit_with_parent:
+        loop = asyncio.get_running_loop()
+
+        def stop_at_end_of_input() -> None:
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+            loop.call_soon_threadsafe(daemon.stop)
+
+        threading.Thread(target=stop_at_end_of_input, name="parent-watch", daemon=True).start()
+    await daemon.run()
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    server = {key: getattr(options, key) for key in ("socket", "listen") if getattr(options, key, None)}
+    if server:
+        table["server"] = server
+    if getattr(options, "state_dir", None):
+        table["state_dir"] = options.state_dir
+    if getattr(options, "log_format", None):
+        table["log"] = {"format": options.log_format}
+    if getattr(options, "model", None):
+        folder = Path(options.model).absolute()
+        table["models"] = {folder.name: {"path": str(folder)}}
+        table["default_model"] = folder.name
+    return table
+
+
+def _print_config(config: Config) -> None:
+    print("The configuration is sound.")  # noqa: T201
+    print(f"  socket         {config.server.socket}")  # noqa: T201
+    print(f"  listen         {config.server.listen or '-'}")  # noqa: T201
+    print(f"  state_dir      {config.state_dir}")  # noqa: T201
+    for name, model in config.models.items():
+        mark = " (default)" if name == config.default_model else ""
+        print(f"  model          {name}{mark}: {model.path}, device {model.device}")  # noqa: T201
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="autoglmd", description="Serves INT8 ONNX language models over gRPC.")
+    parser.add_argument("--version", action="version", version=f"autoglmd {version('autoglmd')}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve until SIGTERM")
+    check = commands.add_parser("check-config", help="read a configuration and say what is wrong with it")
+    for command in (serve, check):
+        command.add_argument("--config", type=Path, metavar="FILE", help="TOML file (default: built-in defaults)")
+    serve.add_argument("--socket", metavar="PATH", help="Unix socket to listen on")
+    serve.add_argument("--listen", metavar="HOST:PORT", help="also listen on TCP; beyond loopback only with TLS")
+    serve.add_argument("--state-dir", metavar="DIR", help="where prepared models are kept")
+    serve.add_argument("--model", metavar="DIR", help="serve this bundle as the default model, under its folder's name")
+    serve.add_argument("--log-format", choices=("json", "text"), help="how log lines look")
+    serve.add_argument("--exit-with-parent", action="store_true", help="stop at the end of standard input")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The daemon: builds every room once, starts, serves, drains and stops them in that order."""
+
+import asyncio
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import psutil
+
+from autoglmd.config import Config
+from autoglmd.edge.server import EdgeServer
+from autoglmd.errors import AutoglmError, ModelMissingError
+from autoglmd.host.clock import Clock
+from autoglmd.host.facts import read_facts
+from autoglmd.host.systemd import Notifier
+from autoglmd.messages import DaemonState, DaemonStatus, ModelState
+from autoglmd.model.ort_runner import available_providers, onnxruntime_version
+from autoglmd.pipeline.catalog import Catalog
+from autoglmd.pipeline.gateway import Gateway
+from autoglmd.pipeline.loading import LoadContext, load_model
+from autoglmd.pipeline.router import Router
+from autoglmd.telemetry.health import EngineBeat, judge
+
+log = logging.getLogger(__name__)
+
+# Past the drain limit: what streams get to send their last words, and engine threads to end a step.
+LAST_WORDS_SECONDS = 5.0
+LOADING_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the daemon is given from outside."""
+
+    clock: Clock
+    notifier: Notifier
+
+
+class Daemon:
+    """One daemon, from start to stop. Lives on the event loop."""
+
+    def __init__(self, config: Config, surroundings: Surroundings) -> None:
+        self._config = config
+        self._clock = surroundings.clock
+        self._notifier = surroundings.notifier
+        self._stop = asyncio.Event()
+        self._state = DaemonState.STARTING
+        self._started_at = self._clock.monotonic()
+        self._router = Router(asyncio.get_running_loop())
+        self._catalog = Catalog(tuple(config.models), config.default_model)
+        self._gateway = Gateway(self._catalog, self._router, self._clock, self._describe)
+        self._edge = EdgeServer(config.server, self._gateway, self._clock)
+
+    async def run(self) -> None:
+        """Serve until asked to stop.
+
+        Raises:
+            AutoglmError: the daemon cannot start; everything that was started has been stopped again.
+        """
+        self._watch_signals()
+        try:
+            await self._start()
+            async with asyncio.TaskGroup() as tasks:
+                watchdog = tasks.create_task(self._feed_watchdog())
+                await self._stop.wait()
+                watchdog.cancel()
+        finally:
+            await self._shut_down()
+
+    def stop(self) -> None:
+        """Ask the daemon to drain and stop."""
+        self._stop.set()
+
+    async def _start(self) -> None:
+        # The socket comes first: a second daemon on it fails before it loads anything, and clients that ask early
+        # are told that the model is loading.
+        await self._edge.start()
+        self._notifier.starting(LOADING_SECONDS)
+        await self._load_models()
+        self._state = DaemonState.SERVING
+        await self._edge.set_serving(True)
+        ready = [info.name for info in self._catalog.infos() if info.state is ModelState.READY]
+        self._notifier.ready()
+        self._notifier.status(f"Serving {', '.join(ready)}")
+        log.info("serving", extra={"models": ready, "socket": str(self._edge.socket)})
+
+    async def _load_models(self) -> None:
+        context = LoadContext(self._clock, self._router, read_facts().cores)
+        failed: AutoglmError | None = None
+        for name, config in self._config.models.items():
+            try:
+                served = await asyncio.to_thread(load_model, name, config, context)
+            except AutoglmError as error:
+                state = ModelState.ABSENT if isinstance(error, ModelMissingError) else ModelState.FAILED
+                self._catalog.mark(name, state, error.message)
+                is_default = name == self._config.default_model
+                failed = error if is_default else failed
+                log.log(
+                    logging.WARNING if is_default or state is ModelState.FAILED else logging.INFO,
+                    "model not served: %s",
+                    error.message,
+                    extra={"model": name, "code": error.code},
+                )
+            else:
+                self._catalog.add(served)
+                log.info("model loaded", extra={"model": name, "version": served.info.version})
+        if failed is not None:
+            # Without the model that unnamed requests mean, starting would only hide the mistake.
+            raise failed
+
+    async def _shut_down(self) -> None:
+        self._state = DaemonState.DRAINING
+        self._notifier.stopping(self._config.server.drain_seconds + 2 * LAST_WORDS_SECONDS)
+        await self._edge.drain()
+        late = await self._gateway.drain(self._config.server.drain_seconds)
+        if late:
+            log.warning("streams ended by the drain limit", extra={"streams": late})
+        await self._edge.stop(LAST_WORDS_SECONDS)
+        for served in self._catalog.served():
+            if not await asyncio.to_thread(served.stop, LAST_WORDS_SECONDS):
+                log.error("an engine did not stop", extra={"model": served.info.name})
+        log.info("stopped")
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+
+    async def _feed_watchdog(self) -> None:
+        interval = self._notifier.watchdog_seconds
+        if interval is None:
+            return
+        pinged_at = self._clock.monotonic()
+        while True:
+            verdict = judge(self._beats(pinged_at), self._clock.monotonic(), stall_seconds=interval)
+            if verdict.feed:
+                self._notifier.watchdog()
+            else:
+                log.error("the watchdog is not fed: %s", verdict.reason)
+            pinged_at = self._clock.monotonic()
+            for served in self._catalog.served():
+                served.engine.ping()
+            await asyncio.sleep(interval / 3)
+
+    def _beats(self, pinged_at: float) -> list[EngineBeat]:
+        pulses = ((served.engine.name, served.engine.pulse) for served in self._catalog.served())
+        return [
+            EngineBeat(name, pulse.busy, pulse.last_progress, answered_ping=pulse.last_progress >= pinged_at)
+            for name, pulse in pulses
+        ]
+
+    def _describe(self, gateway: Gateway) -> DaemonStatus:
+        return DaemonStatus(
+            version=version("autoglmd"),
+            state=self._state,
+            uptime=self._clock.monotonic() - self._started_at,
+            pid=os.getpid(),
+            resident_bytes=psutil.Process().memory_info().rss,
+            onnxruntime_version=onnxruntime_version(),
+            available_providers=available_providers(),
+            models=gateway.models(),
+            engines=tuple(served.engine.stats for served in self._catalog.served()),
+            open_streams=gateway.open_streams,
+            refused=gateway.admission.refused,
+        )

@@ -1,0 +1,46 @@
+"""The text of one answer: tokens in, whole and safe pieces of text out."""
+
+from dataclasses import replace
+
+from autoglmd.messages import Logprob, TokenLogprobs, TokenText
+from autoglmd.model.tokenizer import Tokenizer
+from autoglmd.pipeline.detokenizer import Detokenizer
+from autoglmd.pipeline.stop_matcher import StopMatcher
+
+
+class AnswerText:
+    """Detokenizes and looks for stop strings. Ids travel with the first text that is shown after them."""
+
+    def __init__(self, tokenizer: Tokenizer, stops: tuple[str, ...]) -> None:
+        self._tokenizer = tokenizer
+        self._detokenizer = Detokenizer(tokenizer)
+        self._matcher = StopMatcher(stops)
+        self._ids: list[int] = []
+        self._logprobs: list[TokenLogprobs] = []
+        self.stop = ""
+
+    def push(self, token_id: int, logprobs: TokenLogprobs | None) -> TokenText | None:
+        """Take a token. Returns what can be shown now, if anything; `stop` is set once a stop string appeared."""
+        self._ids.append(token_id)
+        if logprobs is not None:
+            self._logprobs.append(self._with_text(logprobs))
+        text, self.stop = self._matcher.push(self._detokenizer.push(token_id))
+        return self._take(text) if text or self.stop else None
+
+    def flush(self) -> TokenText | None:
+        """What was held back, at the end of the answer."""
+        text, self.stop = self._matcher.push(self._detokenizer.flush())
+        text += "" if self.stop else self._matcher.flush()
+        return self._take(text) if self._ids else None
+
+    def _take(self, text: str) -> TokenText:
+        taken = TokenText(text, tuple(self._ids), tuple(self._logprobs))
+        self._ids.clear()
+        self._logprobs.clear()
+        return taken
+
+    def _with_text(self, logprobs: TokenLogprobs) -> TokenLogprobs:
+        return TokenLogprobs(self._named(logprobs.chosen), tuple(self._named(each) for each in logprobs.top))
+
+    def _named(self, logprob: Logprob) -> Logprob:
+        return replace(logprob, text=self._tokenizer.decode([logprob.token_id]))

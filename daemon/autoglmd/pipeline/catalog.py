@@ -1,0 +1,54 @@
+"""The configured models and what has become of them. Lives on the event loop."""
+
+from dataclasses import replace
+
+from autoglmd.errors import ModelNotFoundError, ModelNotReadyError
+from autoglmd.messages import ModelInfo, ModelState
+from autoglmd.pipeline.served import ServedModel
+
+
+class Catalog:
+    """Model names, their state, and those that are served."""
+
+    def __init__(self, names: tuple[str, ...], default: str) -> None:
+        self._default = default
+        self._infos = {name: ModelInfo(name, ModelState.LOADING, is_default=name == default) for name in names}
+        self._served: dict[str, ServedModel] = {}
+
+    def add(self, served: ServedModel) -> None:
+        """A model has been loaded."""
+        name = served.info.name
+        self._served[name] = served
+        self._infos[name] = replace(served.info, is_default=name == self._default)
+
+    def mark(self, name: str, state: ModelState, detail: str) -> None:
+        """A model could not be loaded, or is not on this box."""
+        self._infos[name] = replace(self._infos[name], state=state, detail=detail)
+
+    def serving(self, name: str) -> ServedModel:
+        """The model for a request; an empty name means the default.
+
+        Raises:
+            ModelNotFoundError: it is not configured.
+            ModelNotReadyError: it is, but not loaded.
+        """
+        info = self.info(name)
+        if info.name not in self._served:
+            detail = info.detail or f"it is {info.state.value}. Try again in a moment."
+            raise ModelNotReadyError(info.name, detail)
+        return self._served[info.name]
+
+    def info(self, name: str) -> ModelInfo:
+        """One model. Raises ModelNotFoundError."""
+        found = self._infos.get(name or self._default)
+        if found is None:
+            raise ModelNotFoundError(name, tuple(self._infos))
+        return found
+
+    def infos(self) -> tuple[ModelInfo, ...]:
+        """All models, in the order of the configuration."""
+        return tuple(self._infos.values())
+
+    def served(self) -> tuple[ServedModel, ...]:
+        """All loaded models."""
+        return tuple(self._served.values())

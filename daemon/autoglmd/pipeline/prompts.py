@@ -1,0 +1,88 @@
+"""From a request to what the engine takes: template, tokens, limits, sampling. Pure, and run in a prefetch thread."""
+
+import secrets
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoglmd.engine.sequence import SequenceRequest
+from autoglmd.errors import InvalidArgumentError, NotSupportedError, PromptTooLongError
+from autoglmd.messages import ChatPrompt, GenerationRequest, Prompt, SamplingParams, TextPrompt, TokenPrompt
+from autoglmd.model.chat_template import ChatTemplate
+from autoglmd.model.sampler import Sampling
+from autoglmd.model.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRules:
+    """What a model makes of prompts.
+
+    Attributes:
+        context_tokens: longest sequence of the model as served.
+        kv_tokens: KV positions that the engine may promise in all.
+        max_tokens: output tokens where a request does not say.
+        defaults: the model's own generation settings.
+    """
+
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    vocab_size: int
+    context_tokens: int
+    kv_tokens: int
+    max_tokens: int
+    eos_ids: frozenset[int]
+    defaults: SamplingParams
+
+
+def to_ids(prompt: Prompt, rules: PromptRules) -> list[int]:
+    """Token ids of a prompt.
+
+    Raises:
+        InvalidArgumentError: it has no tokens, or ids that the model does not know.
+        NotSupportedError: a chat for a model without a chat template.
+    """
+    match prompt:
+        case TextPrompt(text):
+            ids, field = rules.tokenizer.encode(text, add_prefix=True), "prompt"
+        case ChatPrompt(messages):
+            if rules.template is None:
+                raise NotSupportedError(
+                    "This model has no chat template. Send `prompt` or `token_ids` instead of `chat`."
+                )
+            ids, field = rules.tokenizer.encode(rules.template.render(messages), add_prefix=False), "chat"
+        case TokenPrompt(given):
+            ids, field = list(given), "token_ids"
+    if not ids:
+        raise InvalidArgumentError(field, "is empty. Say something.")
+    if max(ids) >= rules.vocab_size:
+        raise InvalidArgumentError(field, f"has id {max(ids)}; the model knows 0 to {rules.vocab_size - 1}.")
+    return ids
+
+
+def to_sequence(request: GenerationRequest, sequence_id: str, rules: PromptRules) -> SequenceRequest:
+    """The engine's form of a request, under an id that is never used twice.
+
+    Raises:
+        PromptTooLongError: prompt and output do not fit, now or ever. Nothing is truncated.
+        InvalidArgumentError, NotSupportedError: as `to_ids`.
+    """
+    ids = to_ids(request.prompt, rules)
+    seed = request.sampling.seed
+    return SequenceRequest(
+        sequence_id=sequence_id,
+        prompt_ids=np.array(ids, np.int64),
+        max_tokens=_output_limit(len(ids), request.max_tokens, rules),
+        eos_ids=frozenset() if request.ignore_eos else rules.eos_ids,
+        sampling=Sampling.resolve(request.sampling, rules.defaults, secrets.randbits(63) if seed is None else seed),
+        deadline=request.deadline,
+    )
+
+
+def _output_limit(prompt_tokens: int, asked: int | None, rules: PromptRules) -> int:
+    limit, what = rules.context_tokens, "the context"
+    if rules.kv_tokens < limit:
+        limit, what = rules.kv_tokens, "the daemon's KV memory (engine.kv_bytes)"
+    room = limit - prompt_tokens
+    if room < (asked or 1):
+        raise PromptTooLongError(prompt_tokens, asked or 1, limit, what)
+    return min(rules.max_tokens, room) if asked is None else asked

@@ -1,0 +1,118 @@
+"""One request's stream: from what the engine says to what the client sees.
+
+It starts with Started and ends with exactly one Finished, whichever of model, stop string, limit, cancel, deadline,
+error or shutdown comes first; what the engine says afterwards is not heard.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+
+from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Prefilled, SequenceRequest
+from autoglmd.errors import DrainingError
+from autoglmd.host.clock import Clock
+from autoglmd.messages import (
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    PrefillProgress,
+    Started,
+    StreamEvent,
+    Timings,
+    TokenText,
+    Usage,
+)
+from autoglmd.model.tokenizer import Tokenizer
+from autoglmd.pipeline.answer import AnswerText
+
+Item = SequenceRequest | Exception | EngineEvent
+
+
+class AnswerStream:
+    """Lives on the event loop."""
+
+    def __init__(
+        self, request: GenerationRequest, model: str, version: str, tokenizer: Tokenizer, clock: Clock
+    ) -> None:
+        self._request = request
+        self._model = model
+        self._version = version
+        self._text = AnswerText(tokenizer, request.stop)
+        self._clock = clock
+        self._items: asyncio.Queue[Item] = asyncio.Queue()
+        self._prompt_tokens = 0
+        self._output_tokens = 0
+        self._admitted_at: float | None = None
+        self._first_at: float | None = None
+        self.finished = False
+        # After a stop string the stream is finished and the engine does not know yet.
+        self.engine_ended = False
+
+    def put(self, item: Item) -> None:
+        """On the loop: what the request became, then what the engine says of it."""
+        self._items.put_nowait(item)
+
+    async def events(self) -> AsyncGenerator[StreamEvent, None]:
+        """The stream. Raises, before its first event, why the request cannot be served."""
+        sequence = await self._items.get()
+        if isinstance(sequence, Exception):
+            self.finished = self.engine_ended = True
+            raise sequence
+        assert isinstance(sequence, SequenceRequest)
+        yield self._started(sequence)
+        while not self.finished:
+            item = await self._items.get()
+            for event in self._heard(item):
+                yield event
+
+    def _started(self, sequence: SequenceRequest) -> Started:
+        self._prompt_tokens = len(sequence.prompt_ids)
+        return Started(
+            request_id=self._request.request_id,
+            model=self._model,
+            model_version=self._version,
+            prompt_tokens=self._prompt_tokens,
+            cached_tokens=0,
+            seed=sequence.sampling.seed,
+            trace_id=self._request.trace_id,
+        )
+
+    def _heard(self, item: Item) -> Iterator[StreamEvent]:
+        match item:
+            case Admitted():
+                self._admitted_at = item.at
+            case Prefilled():
+                if item.done_tokens < item.total_tokens:
+                    yield PrefillProgress(item.done_tokens, item.total_tokens)
+            case Emitted():
+                yield from self._token(item)
+            case Ended():
+                yield from self._end(item)
+
+    def _token(self, item: Emitted) -> Iterator[StreamEvent]:
+        self._first_at = self._first_at or item.at
+        self._output_tokens += 1
+        shown = self._text.push(item.token_id, item.logprobs)
+        if shown is not None:
+            yield shown
+        if self._text.stop:
+            yield self._finish(FinishReason.STOP, item.at, None)
+
+    def _end(self, item: Ended) -> Iterator[StreamEvent]:
+        self.engine_ended = True
+        shown: TokenText | None = self._text.flush()
+        if shown is not None:
+            yield shown
+        reason = FinishReason.STOP if self._text.stop else item.reason
+        error = DrainingError() if reason is FinishReason.SHUTDOWN else item.error
+        yield self._finish(reason, item.at, error)
+
+    def _finish(self, reason: FinishReason, at: float, error: Exception | None) -> Finished:
+        self.finished = True
+        usage = Usage(self._prompt_tokens, 0, self._output_tokens)
+        return Finished(reason, usage, self._timings(at), self._text.stop, error)
+
+    def _timings(self, ended_at: float) -> Timings:
+        arrived = self._request.arrived
+        admitted = ended_at if self._admitted_at is None else self._admitted_at
+        first = ended_at if self._first_at is None else self._first_at
+        return Timings(admitted - arrived, first - admitted, ended_at - first, ended_at - arrived)
