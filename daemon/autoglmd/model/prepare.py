@@ -1,0 +1,159 @@
+"""Prepared models: the graph as onnxruntime optimized it for this host, with the weights as its kernels want them.
+
+onnxruntime maps such a file from the page cache instead of packing its own copy of every weight: less memory, a
+faster start, the same results bit for bit. It belongs to one processor, one onnxruntime and one bundle; its key,
+kept beside it, says which, and whoever loads it compares the key first.
+
+    prepared.json     the key, and what preparing took
+    model.onnx        the optimized graph; load it with graph optimizations off
+    model.onnx.data   weights as shipped (onnxruntime finds the packed ones by their digest) and as packed
+
+Recovery: the folder appears whole or not at all (`host.files.replacing_directory`); a stale one is made anew.
+"""
+
+import errno
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import onnxruntime as ort
+
+from autoglmd.errors import HostError, ModelCorruptError, NotSupportedError
+from autoglmd.host.facts import HostFacts, read_facts
+from autoglmd.host.files import replacing_directory
+from autoglmd.model.bundle import Bundle, weights_bytes
+from autoglmd.model.device import CPU
+
+KEY_FILE = "prepared.json"
+GRAPH_FILE = "model.onnx"
+DATA_FILE = "model.onnx.data"
+FORMAT = 1
+"""Counted up when a prepared folder's content changes meaning."""
+INLINE_BYTES = 1024
+"""Initializers up to this size stay in model.onnx."""
+NEEDED_TIMES = 2.2
+"""Most that a prepared model takes, as a multiple of the bundle's weights: as shipped, as packed, and a little."""
+_ENTRIES = {
+    "session.save_external_prepacked_constant_initializers": "1",
+    "session.optimized_model_external_initializers_file_name": DATA_FILE,
+    "session.optimized_model_external_initializers_min_size_in_bytes": str(INLINE_BYTES),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedKey:
+    """Everything that a prepared model depends on; any difference means: make it again."""
+
+    format: int
+    bundle_version: str
+    onnxruntime: str
+    machine: str
+    cpu_features: str
+    """Digest of the kernel's feature flags: they choose the kernels, and so the packing."""
+    session_options: str
+    """Digest of what onnxruntime was told when it optimized."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedModel:
+    """A prepared folder that fits its bundle and this host."""
+
+    folder: Path
+    key: PreparedKey
+
+    @property
+    def graph(self) -> Path:
+        """The graph to load, with graph optimizations off."""
+        return self.folder / GRAPH_FILE
+
+
+def prepare(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> PreparedModel:
+    """Make `folder` the prepared form of `bundle` for this host's processor, replacing what was there.
+
+    Takes about as long and as much memory as loading the bundle, and twice its weights' size on disk.
+
+    Args:
+        bundle: the model as shipped.
+        folder: where to; its parents are made.
+        providers: those that the model will run on. Weights are packed for the CPU alone.
+
+    Raises:
+        NotSupportedError: another provider than the CPU is among them.
+        ModelCorruptError: onnxruntime cannot load the bundle.
+        HostError: the disk is full or not writable; the folder is as it was.
+    """
+    if providers != (CPU,):
+        raise NotSupportedError(f"Models are prepared for the CPU; {', '.join(providers)} load them as shipped.")
+    key = key_of(bundle, read_facts())
+    started = time.monotonic()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _check_space(bundle, folder.parent)
+        with replacing_directory(folder) as staging:
+            _save_optimized(bundle.graph, staging / GRAPH_FILE)
+            _write_key(staging / KEY_FILE, key, time.monotonic() - started)
+    except OSError as error:
+        raise HostError(f"{folder} cannot be written: {error}. Free some space or choose another folder.") from error
+    return PreparedModel(folder, key)
+
+
+def find_prepared(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> PreparedModel | None:
+    """Return the prepared model in `folder` if it is whole and made for this bundle, host and onnxruntime."""
+    if providers != (CPU,):
+        return None
+    key = key_of(bundle, read_facts())
+    whole = all((folder / name).is_file() for name in (KEY_FILE, GRAPH_FILE, DATA_FILE))
+    return PreparedModel(folder, key) if whole and _read_key(folder / KEY_FILE) == asdict(key) else None
+
+
+def key_of(bundle: Bundle, facts: HostFacts) -> PreparedKey:
+    """Say what a prepared form of `bundle` depends on, on a host with these `facts`."""
+    return PreparedKey(
+        format=FORMAT,
+        bundle_version=bundle.version,
+        onnxruntime=ort.__version__,
+        machine=facts.machine,
+        cpu_features=_digest(facts.cpu_features),
+        session_options=_digest(f"{name}={value}" for name, value in _ENTRIES.items()),
+    )
+
+
+def _digest(words: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+
+
+def _save_optimized(graph: Path, target: Path) -> None:
+    """Let onnxruntime load `graph` and write what it made of it; the session itself is dropped."""
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3
+    settings.optimized_model_filepath = str(target)
+    for name, value in _ENTRIES.items():
+        settings.add_session_config_entry(name, value)
+    try:
+        ort.InferenceSession(str(graph), settings, providers=[CPU])
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:300]
+        raise ModelCorruptError(f"{graph} cannot be prepared; onnxruntime says: {reason}") from error
+
+
+def _check_space(bundle: Bundle, folder: Path) -> None:
+    needed, free = int(NEEDED_TIMES * weights_bytes(bundle.graph)), shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"{needed >> 20} MiB are needed, {free >> 20} MiB are free", str(folder))
+
+
+def _write_key(path: Path, key: PreparedKey, seconds: float) -> None:
+    content = {"key": asdict(key), "prepare_seconds": round(seconds, 3)}
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _read_key(path: Path) -> object:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # unreadable is the same as absent: it is made again
+    return content.get("key") if isinstance(content, dict) else None
