@@ -1,12 +1,106 @@
 # The habits of this house. `make help` lists them.
 SHELL := /bin/bash
-PYTHON ?= python3.11
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROMPT ?= 你好,介绍一下你自己
+RUN_DIR ?= var/run
+SOCKET ?= $(RUN_DIR)/autoglmd.sock
+SERVE := $(BIN)/autoglmd serve --socket $(SOCKET) --state-dir var/state
+
+SOURCES := daemon clients tests benchmarks models
+STUBS := clients/python/openglm/v1
+PROTOC := $(BIN)/python -m grpc_tools.protoc -Iproto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve test test-build lint types imports proto proto-check eval bench docs clean
+.PHONY: help setup setup-dev setup-build run serve test test-build check lint types imports proto proto-check docs docs-check \
+	eval bench wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.run ## create the environment and install what running needs
+setup-dev: $(VENV)/.dev ## and what testing needs
+setup-build: $(VENV)/.build ## and what making models needs (torch; gigabytes)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	@echo "installing autoglmd into $(VENV) ..."
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.run
+	@echo "installing the test tools ..."
+	$(PIP) install -e '.[dev]'
+	@touch $@
+
+$(VENV)/.build: pyproject.toml $(VENV)/.dev
+	@echo "installing the tools that make models ..."
+	$(PIP) install -e '.[build,dev]'
+	@touch $@
+
+# A daemon of its own on a private socket, one question, and a clean stop.
+run: $(VENV)/.run ## start the daemon, stream one answer (PROMPT="..."), stop
+	@mkdir -p $(RUN_DIR)
+	@$(SERVE) --log-format text 2> $(RUN_DIR)/autoglmd.log & daemon=$$!; \
+	trap 'kill $$daemon 2> /dev/null || true' EXIT; \
+	$(BIN)/autoglmctl --socket $(SOCKET) status --wait 60 > /dev/null \
+		|| { cat $(RUN_DIR)/autoglmd.log; exit 1; }; \
+	echo "> $$PROMPT"; \
+	$(BIN)/autoglmctl --socket $(SOCKET) generate --stats "$$PROMPT"; \
+	kill -TERM $$daemon; wait $$daemon; trap - EXIT
+
+run: export PROMPT := $(PROMPT)
+
+serve: $(VENV)/.run ## keep the daemon in the foreground
+	@mkdir -p $(RUN_DIR)
+	$(SERVE) --log-format text
+
+test: $(VENV)/.dev ## every test but those that need the [build] extra
+	$(BIN)/python -m pytest -m "not build"
+
+test-build: $(VENV)/.build ## the tests that need the [build] extra
+	$(BIN)/python -m pytest -m build
+
+check: lint types imports proto-check docs-check ## everything that needs no running
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(VENV)/.dev
+	$(BIN)/mypy daemon/autoglmd clients/python/openglm clients/cli/autoglmctl
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+proto: $(VENV)/.dev ## make the gRPC stubs anew
+	$(PROTOC) --python_out=clients/python --pyi_out=clients/python --grpc_python_out=clients/python proto/openglm/v1/*.proto
+
+proto-check: $(VENV)/.dev
+	@fresh=$$(mktemp -d); trap 'rm -rf $$fresh' EXIT; \
+	$(PROTOC) --python_out=$$fresh --pyi_out=$$fresh --grpc_python_out=$$fresh proto/openglm/v1/*.proto; \
+	diff -r -x __pycache__ -x __init__.py $$fresh/openglm/v1 $(STUBS) || { echo "stubs are stale: make proto"; exit 1; }
+
+docs: $(VENV)/.run ## make the configuration reference anew
+	$(BIN)/python -m docs.generate_configuration > docs/configuration.md
+
+docs-check: $(VENV)/.run
+	@$(BIN)/python -m docs.generate_configuration | diff - docs/configuration.md || { echo "stale: make docs"; exit 1; }
+
+eval: $(VENV)/.run ## measure glm-small on its held-out set
+	$(BIN)/python -m models.glm_small.evaluate
+
+bench: ## measure against the peers; writes docs/benchmarks/
+	$(PYTHON) -m benchmarks
+
+wheel: $(VENV)/.dev ## build dist/*.whl
+	$(PIP) install build
+	$(BIN)/python -m build --wheel
+
+clean: ## remove what was made here
+	rm -rf $(VENV) var dist build-out .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""`autoglmd serve` and `autoglmd check-config`."""
+"""`autoglmd serve`, `autoglmd check-config` and `autoglmd prepare`."""
 
 import argparse
 import asyncio
@@ -23,20 +23,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 fine, 1 failed, 2 wrong usage or configuration."""
     options = _parser().parse_args(arguments)
     try:
-        config = load_config(options.config, _overrides(options))
-        if options.command == "check-config":
-            _print_config(config)
-        else:
-            configure_logging(config.log.level, config.log.format)
-            asyncio.run(_serve(config, exit_with_parent=options.exit_with_parent))
+        options.run(options)
     except AutoglmError as error:
         print(f"autoglmd: {error.code}: {error.message}", file=sys.stderr)  # noqa: T201 - the last word to a shell
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     return EXIT_OK
 
 
+def _run_check(options: argparse.Namespace) -> None:
+    _print_config(load_config(options.config))
+
+
+def _run_serve(options: argparse.Namespace) -> None:
+    config = load_config(options.config, _overrides(options))
+    configure_logging(config.log.level, config.log.format)
+    asyncio.run(_serve(config, exit_with_parent=options.exit_with_parent))
+
+
+def _run_prepare(options: argparse.Namespace) -> None:
+    # Imported late, here and below: check-config and --help need no onnxruntime.
+    from autoglmd.model.bundle import read_bundle
+    from autoglmd.model.device import CPU
+    from autoglmd.model.prepare import prepare
+
+    prepare(read_bundle(options.bundle), options.folder, (CPU,))
+
+
 async def _serve(config: Config, *, exit_with_parent: bool) -> None:
-    # Imported late: check-config and --help need no onnxruntime.
     from autoglmd.app import Daemon, Surroundings
     from autoglmd.host.clock import SystemClock
     from autoglmd.host.systemd import notifier_of_this_process
@@ -56,17 +69,18 @@ async def _serve(config: Config, *, exit_with_parent: bool) -> None:
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    server = {key: getattr(options, key) for key in ("socket", "listen") if getattr(options, key, None)}
+    server = {key: getattr(options, key) for key in ("socket", "listen") if getattr(options, key)}
     if server:
         table["server"] = server
-    if getattr(options, "state_dir", None):
+    if options.state_dir:
         table["state_dir"] = options.state_dir
-    if getattr(options, "log_format", None):
+    if options.log_format:
         table["log"] = {"format": options.log_format}
-    if getattr(options, "model", None):
+    if options.model:
         folder = Path(options.model).absolute()
         table["models"] = {folder.name: {"path": str(folder)}}
         table["default_model"] = folder.name
+        table["standard_models"] = False
     return table
 
 
@@ -85,13 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"autoglmd {version('autoglmd')}")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve until SIGTERM")
+    serve.set_defaults(run=_run_serve)
     check = commands.add_parser("check-config", help="read a configuration and say what is wrong with it")
+    check.set_defaults(run=_run_check)
+    prepare = commands.add_parser("prepare", help="make the copy of a bundle that loads fast on this host")
+    prepare.set_defaults(run=_run_prepare)
+    prepare.add_argument("bundle", type=Path, help="folder of the bundle")
+    prepare.add_argument("folder", type=Path, help="folder to make or replace")
     for command in (serve, check):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML file (default: built-in defaults)")
     serve.add_argument("--socket", metavar="PATH", help="Unix socket to listen on")
     serve.add_argument("--listen", metavar="HOST:PORT", help="also listen on TCP; beyond loopback only with TLS")
     serve.add_argument("--state-dir", metavar="DIR", help="where prepared models are kept")
-    serve.add_argument("--model", metavar="DIR", help="serve this bundle as the default model, under its folder's name")
+    serve.add_argument("--model", metavar="DIR", help="serve this bundle only, under its folder's name")
     serve.add_argument("--log-format", choices=("json", "text"), help="how log lines look")
     serve.add_argument("--exit-with-parent", action="store_true", help="stop at the end of standard input")
     return parser

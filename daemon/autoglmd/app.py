@@ -87,7 +87,7 @@ class Daemon:
         log.info("serving", extra={"models": ready, "socket": str(self._edge.socket)})
 
     async def _load_models(self) -> None:
-        context = LoadContext(self._clock, self._router, read_facts().cores)
+        context = LoadContext(self._clock, self._router, read_facts().cores, self._config.state_dir / "prepared")
         failed: AutoglmError | None = None
         for name, config in self._config.models.items():
             try:

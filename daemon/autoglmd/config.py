@@ -5,6 +5,7 @@ changed after loading. `docs/configuration.md` is generated from this file.
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
@@ -17,6 +18,9 @@ DEFAULT_SOCKET = Path("/run/autoglmd/autoglmd.sock")
 DEFAULT_STATE_DIR = Path("/var/lib/autoglmd")
 DEFAULT_MODEL = "glm-small"
 BUNDLED_PREFIX = "bundled:"
+
+# Names become folders under state_dir.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Room = TypeVar("Room", bound="ServerConfig | LogConfig | EngineConfig | ModelConfig")
 
@@ -103,13 +107,14 @@ class Config:
 
     state_dir: Path = DEFAULT_STATE_DIR
     default_model: str = DEFAULT_MODEL
+    standard_models: bool = True
     server: ServerConfig = field(default_factory=ServerConfig)
     log: LogConfig = field(default_factory=LogConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
 
 
-def default_models(engine: EngineConfig, state_dir: Path) -> dict[str, ModelConfig]:
+def standard_models(engine: EngineConfig, state_dir: Path) -> dict[str, ModelConfig]:
     """The embedded model, and the two names that are mapped to bundles built from real checkpoints."""
     return {
         DEFAULT_MODEL: ModelConfig(path=BUNDLED_PREFIX + DEFAULT_MODEL, engine=engine),
@@ -152,11 +157,12 @@ def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 def parse_config(table: Mapping[str, Any], source: str) -> Config:
     """Check a parsed TOML table and freeze it. `source` names it in errors."""
-    known = ("state_dir", "default_model", "server", "log", "engine", "models")
+    known = ("state_dir", "default_model", "standard_models", "server", "log", "engine", "models")
     _refuse_unknown(table, known, source, "")
     engine = _read(EngineConfig(), table.get("engine", {}), source, "engine")
     state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir"))
-    models = default_models(engine, state_dir)
+    standard = _typed(table.get("standard_models", True), bool, source, "standard_models")
+    models = standard_models(engine, state_dir) if standard else {}
     named = _typed(table.get("models", {}), dict, source, "models")
     for name, entry in named.items():
         models[name] = _read_model(name, entry, engine, source)
@@ -167,6 +173,7 @@ def parse_config(table: Mapping[str, Any], source: str) -> Config:
     return Config(
         state_dir=state_dir,
         default_model=default_model,
+        standard_models=standard,
         server=_read(ServerConfig(), table.get("server", {}), source, "server"),
         log=_read(LogConfig(), table.get("log", {}), source, "log"),
         engine=engine,
@@ -176,6 +183,8 @@ def parse_config(table: Mapping[str, Any], source: str) -> Config:
 
 def _read_model(name: str, entry: Any, engine: EngineConfig, source: str) -> ModelConfig:
     where = f"models.{name}"
+    if not _MODEL_NAME.fullmatch(name):
+        raise ConfigError(f"{source}: {where}: a model's name is 1 to 64 letters, digits, '.', '_' or '-'.")
     rest = dict(_typed(entry, dict, source, where))
     own_engine = _read(engine, rest.pop("engine", {}), source, f"{where}.engine")
     model = _read(ModelConfig(engine=own_engine), rest, source, where)

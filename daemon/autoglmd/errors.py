@@ -92,9 +92,7 @@ class RequestIdInUseError(RequestError):
     code = "REQUEST_ID_IN_USE"
 
     def __init__(self, request_id: str) -> None:
-        super().__init__(
-            f"request_id {request_id!r} belongs to a running request. Leave it empty to get a fresh one."
-        )
+        super().__init__(f"request_id {request_id!r} belongs to a running request. Leave it empty to get a fresh one.")
         self.request_id = request_id
 
 

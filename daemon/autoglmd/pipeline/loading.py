@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from autoglmd.config import ModelConfig
 from autoglmd.engine.engine import Engine, limits_of
@@ -14,6 +15,7 @@ from autoglmd.model.ort_runner import OrtRunner, RunnerOptions, available_provid
 from autoglmd.model.tokenizer import load_tokenizer
 from autoglmd.pipeline.admission import Line
 from autoglmd.pipeline.prefetch import Prefetcher
+from autoglmd.pipeline.preparing import ensure_prepared
 from autoglmd.pipeline.prompts import PromptRules
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
@@ -23,11 +25,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LoadContext:
-    """What loading needs beside the model's own configuration. `cores` is the default number of threads."""
+    """What loading needs beside the model's own configuration.
+
+    Attributes:
+        cores: compute threads where the configuration does not say.
+        prepared: the folder of prepared copies, one folder per model name.
+    """
 
     clock: Clock
     router: Router
     cores: int
+    prepared: Path
 
 
 def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedModel:
@@ -38,7 +46,7 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
     """
     bundle = read_bundle(resolve_folder(config.path))
     tokenizer, template = load_tokenizer(bundle.folder, bundle.vocab_size)
-    runner = OrtRunner(bundle, _options(name, bundle, config, context.cores))
+    runner = OrtRunner(bundle, _options(name, bundle, config, context))
     limits = limits_of(config.engine, runner.spec)
     rules = PromptRules(
         tokenizer=tokenizer,
@@ -63,18 +71,20 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
     return ServedModel(info, rules, engine, prefetcher, Line(runner.spec.rows, config.engine.queue_depth))
 
 
-def _options(name: str, bundle: Bundle, config: ModelConfig, cores: int) -> RunnerOptions:
+def _options(name: str, bundle: Bundle, config: ModelConfig, context: LoadContext) -> RunnerOptions:
     device, fallback = choose_device(config.device, available_providers())
     if fallback:
         log.warning("%s", fallback, extra={"model": name})
+    wanted = config.prepare and device.memory == "cpu"
+    prepared = ensure_prepared(bundle, context.prepared / name, device.providers) if wanted else None
     return RunnerOptions(
-        graph=bundle.graph,
-        prepared=False,
+        graph=prepared.graph if prepared else bundle.graph,
+        prepared=prepared is not None,
         device=device,
         fallback=fallback,
         rows=config.engine.rows,
         context_tokens=config.engine.context_tokens,
-        threads=config.engine.threads or cores,
+        threads=config.engine.threads or context.cores,
     )
 
 

@@ -1,0 +1,94 @@
+"""Writes the configuration reference from `autoglmd.config`: `make docs`."""
+
+import sys
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any
+
+from autoglmd.config import EngineConfig, LogConfig, ModelConfig, Rule, ServerConfig
+
+HEAD = """# Configuration
+
+One TOML file, given with `autoglmd serve --config FILE`. `autoglmd check-config --config FILE` reads it and says what
+is wrong. An unknown key is an error that names the nearest known one; nothing is ignored. This page is generated from
+`daemon/autoglmd/config.py` by `make docs`.
+
+```toml
+default_model = "glm-small"
+state_dir = "/var/lib/autoglmd"
+
+[server]
+socket = "/run/autoglmd/autoglmd.sock"
+
+[engine]
+rows = 8
+
+[models.my-model]
+path = "/srv/models/my-model"
+device = "auto"
+
+[models.my-model.engine]   # over [engine], for this model only
+rows = 4
+```
+
+## Top level
+
+| key | default | meaning |
+|---|---|---|
+| `state_dir` | `"/var/lib/autoglmd"` | Where prepared models live, and the bundles of `glm-base` and `glm-large`. |
+| `default_model` | `"glm-small"` | The model of requests that name none. The daemon does not start without it. |
+| `standard_models` | `true` | Also serve `glm-small`, which is embedded, and `glm-base` and `glm-large` if their bundles are in `state_dir`/bundles. |
+"""
+
+
+def _default(entry: Field[Any]) -> str:
+    value = entry.default
+    if value is None:
+        return "unset"
+    if entry.name.endswith("_mode"):
+        return f"`0o{value:o}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f'`"{value}"`' if isinstance(value, str | Path) else f"`{value}`"
+
+
+def _range(rule: Rule) -> str:
+    if rule.choices:
+        return ", ".join(f"`{choice}`" for choice in rule.choices)
+    return "" if rule.low is None else f"{rule.low:g} to {rule.high:g}"
+
+
+def _table(title: str, kind: type[Any]) -> str:
+    rows = [
+        f"| `{entry.name}` | {_default(entry)} | {_range(entry.metadata['rule'])} | {entry.metadata['rule'].text} |"
+        for entry in fields(kind)
+        if "rule" in entry.metadata
+    ]
+    about = (kind.__doc__ or "").split(": ", 1)[1]
+    return "\n".join(
+        [
+            f"## {title}",
+            "",
+            about[0].upper() + about[1:],
+            "",
+            "| key | default | range | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Print the page."""
+    tables = [
+        _table("[server]", ServerConfig),
+        _table("[log]", LogConfig),
+        _table("[engine] and [models.NAME.engine]", EngineConfig),
+        _table("[models.NAME]", ModelConfig),
+    ]
+    sys.stdout.write("\n".join([HEAD, *tables]))
+
+
+if __name__ == "__main__":
+    main()
