@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 from autoglmd.errors import DeviceUnavailableError
 
-_PROVIDERS = {
-    "cpu": ("CPUExecutionProvider",),
-    "cuda": ("CUDAExecutionProvider",),
-    "tensorrt": ("NvTensorRTRTXExecutionProvider", "TensorrtExecutionProvider", "CUDAExecutionProvider"),
-    "auto": ("CUDAExecutionProvider",),
+_TENSORRT = ("NvTensorRTRTXExecutionProvider", "TensorrtExecutionProvider")
+_CUDA = "CUDAExecutionProvider"
+# Per device: the providers that are what was asked for, then those that come close.
+_PROVIDERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "auto": ((), (_CUDA,)),
+    "cpu": ((), ()),
+    "cuda": ((_CUDA,), ()),
+    "tensorrt": (_TENSORRT, (_CUDA,)),
 }
 CPU = "CPUExecutionProvider"
 
@@ -32,15 +35,15 @@ def choose_device(requested: str, available: tuple[str, ...]) -> tuple[DeviceCho
     Returns:
         The choice, and why it is less than what was asked for (empty if it is not).
     """
-    wanted = _PROVIDERS.get(requested)
-    if wanted is None:
+    if requested not in _PROVIDERS:
         raise DeviceUnavailableError(f"device {requested!r} is not one of {', '.join(_PROVIDERS)}.")
-    found = tuple(provider for provider in wanted if provider in available)
-    fallback = ""
-    if not found and requested != "auto":
-        fallback = (
-            f"device {requested!r} needs {wanted[0]}, which this onnxruntime does not offer "
-            f"(it has {', '.join(available)}); running on the CPU instead. Install onnxruntime-gpu to change that."
-        )
+    meant, close = _PROVIDERS[requested]
     # The CPU provider stays last: it takes the operators that the others do not have.
-    return DeviceChoice(requested, tuple(dict.fromkeys((*found, CPU)))), fallback
+    providers = (*(each for each in (*meant, *close) if each in available), CPU)
+    fallback = ""
+    if meant and providers[0] not in meant:
+        fallback = (
+            f"device {requested!r} needs {meant[-1]}, which is not to be had here (there is {', '.join(available)}); "
+            f"running on {providers[0]} instead. Install onnxruntime-gpu and the CUDA libraries to change that."
+        )
+    return DeviceChoice(requested, providers), fallback

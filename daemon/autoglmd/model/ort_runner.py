@@ -14,7 +14,7 @@ import onnxruntime as ort
 
 from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
 from autoglmd.model.bundle import Bundle, TensorNames
-from autoglmd.model.device import DeviceChoice
+from autoglmd.model.device import DeviceChoice, choose_device
 from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows, KvTensor
 from autoglmd.model.runner import Ids, Logits, ModelSpec
 
@@ -60,10 +60,12 @@ class OrtRunner:
         tensors = _kv_tensors(self._session, bundle)
         context = min(options.context_tokens, bundle.context_tokens)
         providers = tuple(self._session.get_providers())
+        # A provider that is offered can still fail to load its libraries; onnxruntime then goes on without it.
+        device, _ = choose_device(options.device.requested, providers)
         self._kv: HostKvRows | DeviceKvRows = (
             HostKvRows(tensors, options.rows, context)
-            if options.device.memory == "cpu"
-            else DeviceKvRows(tensors, options.rows, context, providers, options.device.memory)
+            if device.memory == "cpu"
+            else DeviceKvRows(tensors, options.rows, context, providers, device.memory)
         )
         self._tensors = tensors
         self._context = context
@@ -80,7 +82,7 @@ class OrtRunner:
             precision=_precision(bundle),
             kv_precision=np.dtype(tensors[0].dtype).name,
             provider=providers[0],
-            fallback=options.fallback,
+            fallback=options.fallback or _lost(options.device, device),
             prepared=options.prepared,
         )
         self._try_once(bundle)
@@ -175,6 +177,12 @@ def _load_session(options: RunnerOptions) -> ort.InferenceSession:
         raise ModelCorruptError(
             f"{options.graph} cannot be loaded: {_first_line(error)} Copy the bundle again, or build it anew."
         ) from error
+
+
+def _lost(wanted: DeviceChoice, got: DeviceChoice) -> str:
+    if wanted.providers[0] == got.providers[0]:
+        return ""
+    return f"{wanted.providers[0]} is installed and does not start here; running on {got.providers[0]} instead."
 
 
 def _kv_tensors(session: ort.InferenceSession, bundle: Bundle) -> tuple[KvTensor, ...]:

@@ -47,6 +47,8 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
     bundle = read_bundle(resolve_folder(config.path))
     tokenizer, template = load_tokenizer(bundle.folder, bundle.vocab_size)
     runner = OrtRunner(bundle, _options(name, bundle, config, context))
+    if runner.spec.fallback:
+        log.warning("%s", runner.spec.fallback, extra={"model": name})
     limits = limits_of(config.engine, runner.spec)
     rules = PromptRules(
         tokenizer=tokenizer,
@@ -73,8 +75,6 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
 
 def _options(name: str, bundle: Bundle, config: ModelConfig, context: LoadContext) -> RunnerOptions:
     device, fallback = choose_device(config.device, available_providers())
-    if fallback:
-        log.warning("%s", fallback, extra={"model": name})
     wanted = config.prepare and device.memory == "cpu"
     prepared = ensure_prepared(bundle, context.prepared / name, device.providers) if wanted else None
     return RunnerOptions(
