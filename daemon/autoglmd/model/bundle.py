@@ -9,7 +9,6 @@ Layout: https://onnxruntime.ai/docs/genai/reference/config.html
 
 import hashlib
 import importlib.resources
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from typing import Any
 from autoglmd.config import BUNDLED_PREFIX
 from autoglmd.errors import ModelCorruptError, ModelMissingError
 from autoglmd.messages import SamplingParams
+from autoglmd.model.side_file import read_object
 
 CONFIG_FILE = "genai_config.json"
-MAX_CONFIG_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 16
 _WHOLE_BYTES = 64 << 20
 
@@ -97,17 +96,7 @@ def _read_settings(folder: Path) -> dict[str, Any]:
         raise ModelMissingError(
             f"{path} is missing. Make the folder with `autoglmctl model build` or onnxruntime-genai's model builder."
         )
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ModelCorruptError(
-            f"{path} has {path.stat().st_size} bytes; more than {MAX_CONFIG_BYTES} is no configuration."
-        )
-    try:
-        settings = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ModelCorruptError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise ModelCorruptError(f"{path} holds {type(settings).__name__}, not an object.")
-    return settings
+    return read_object(path, ModelCorruptError)
 
 
 def _checked(folder: Path, settings: dict[str, Any]) -> Bundle:

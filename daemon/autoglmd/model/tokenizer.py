@@ -1,6 +1,5 @@
 """Text to token ids and back: sentencepiece's `tokenizer.model`, or Hugging Face's `tokenizer.json`."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,8 +9,7 @@ import tokenizers
 
 from autoglmd.errors import TokenizerError
 from autoglmd.model.chat_template import ChatTemplate
-
-MAX_SIDE_FILE_BYTES = 16 << 20
+from autoglmd.model.side_file import read_object
 
 
 class Tokenizer(Protocol):
@@ -88,7 +86,8 @@ def load_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer, ChatTempla
     Raises:
         TokenizerError: there is none, it is broken, or it has ids that the model does not.
     """
-    settings = _read_settings(folder / "tokenizer_config.json")
+    file = folder / "tokenizer_config.json"
+    settings = read_object(file, TokenizerError) if file.is_file() else {}
     tokenizer = _load(folder, settings)
     if tokenizer.size > vocab_size:
         raise TokenizerError(
@@ -127,19 +126,3 @@ def _prefix_ids(processor: sentencepiece.SentencePieceProcessor, settings: dict[
     if settings.get("add_bos_token") and processor.bos_id() >= 0:
         return [processor.bos_id()]
     return [processor.piece_to_id(piece) for piece in settings.get("prefix_tokens", ())]
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > MAX_SIDE_FILE_BYTES:
-        raise TokenizerError(
-            f"{path} has {path.stat().st_size} bytes; more than {MAX_SIDE_FILE_BYTES} is no tokenizer configuration."
-        )
-    try:
-        settings = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise TokenizerError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise TokenizerError(f"{path} holds {type(settings).__name__}, not an object.")
-    return settings
