@@ -25,17 +25,17 @@ class Door:
     @property
     def inference(self) -> inference_pb2_grpc.InferenceStub:
         """The Inference service."""
-        return inference_pb2_grpc.InferenceStub(self.channel)
+        return inference_pb2_grpc.InferenceStub(self.channel)  # type: ignore[no-untyped-call]
 
     @property
     def models(self) -> models_pb2_grpc.ModelsStub:
         """The Models service."""
-        return models_pb2_grpc.ModelsStub(self.channel)
+        return models_pb2_grpc.ModelsStub(self.channel)  # type: ignore[no-untyped-call]
 
     @property
     def admin(self) -> admin_pb2_grpc.AdminStub:
         """The Admin service."""
-        return admin_pb2_grpc.AdminStub(self.channel)
+        return admin_pb2_grpc.AdminStub(self.channel)  # type: ignore[no-untyped-call]
 
 
 @pytest_asyncio.fixture

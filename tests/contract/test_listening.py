@@ -6,6 +6,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import grpc
@@ -43,7 +44,7 @@ async def serve() -> AsyncIterator[Serve]:
 async def answers(channel: grpc.aio.Channel) -> bool:
     """Whether Admin.Status works there."""
     async with channel:
-        stub = admin_pb2_grpc.AdminStub(channel)
+        stub = admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call]
         return bool((await stub.Status(admin_pb2.StatusRequest(), timeout=ANSWER_SECONDS)).version)
 
 
@@ -163,7 +164,8 @@ def tls_config(folder: Path, authority: trustme.CA) -> ServerConfig:
 @pytest.mark.parametrize("missing", ["tls_cert", "tls_key", "tls_client_ca"])
 async def test_a_tls_file_that_is_missing_is_named(serve: Serve, tmp_path: Path, missing: str) -> None:
     """Before anything listens."""
-    config = replace(tls_config(tmp_path, trustme.CA()), **{missing: tmp_path / "nothing"})
+    absent: dict[str, Any] = {missing: tmp_path / "nothing"}
+    config = replace(tls_config(tmp_path, trustme.CA()), **absent)
     with pytest.raises(ConfigError, match=rf"server\.{missing} = '{tmp_path}/nothing': cannot be read"):
         await serve(config)
 

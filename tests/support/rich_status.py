@@ -28,7 +28,7 @@ def detail(status: status_pb2.Status, kind: type[AnyMessage]) -> AnyMessage:
 
 def reason(error: grpc.aio.AioRpcError) -> str:
     """The stable code."""
-    return detail(rich_status(error), error_details_pb2.ErrorInfo).reason
+    return str(detail(rich_status(error), error_details_pb2.ErrorInfo).reason)
 
 
 def violated_field(error: grpc.aio.AioRpcError) -> str:

@@ -1,0 +1,187 @@
+"""Which requests are let in, and how the others are named."""
+
+from typing import Any
+
+import pytest
+
+from autoglmd.edge.requests import (
+    CallFacts,
+    cancelled_request_id,
+    generation_request,
+    model_name,
+    tokenize_prompt,
+)
+from autoglmd.edge.sampling import RANGES
+from autoglmd.errors import InvalidArgumentError, NotSupportedError
+from autoglmd.messages import ChatPrompt, GenerationRequest, Message, TextPrompt, TokenPrompt
+from openglm.v1 import inference_pb2 as pb
+
+CALL = CallFacts(arrived=100.0, remaining_seconds=2.5, trace_id="t1")
+LARGEST_INT32 = 2**31 - 1
+
+
+def convert(**fields: Any) -> GenerationRequest:
+    """A request with a prompt, and these fields."""
+    return generation_request(pb.GenerateRequest(**{"prompt": "a", **fields}), CALL)
+
+
+def violation(**fields: Any) -> InvalidArgumentError:
+    """How such a request is refused."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        convert(**fields)
+    return caught.value
+
+
+def test_a_bare_prompt_leaves_everything_to_the_daemon() -> None:
+    """Unset is not zero."""
+    request = convert()
+    assert (request.model, request.max_tokens, request.stop, request.ignore_eos) == ("", None, (), False)
+    assert all(getattr(request.sampling, name) is None for name in RANGES)
+
+
+def test_the_calls_facts_travel_with_the_request() -> None:
+    """The deadline is on the clock of the arrival."""
+    request = convert()
+    assert (request.arrived, request.deadline, request.trace_id) == (100.0, 102.5, "t1")
+
+
+def test_a_call_without_end_has_no_deadline() -> None:
+    """None, not infinity."""
+    request = generation_request(pb.GenerateRequest(prompt="a"), CallFacts(100.0, None, "t1"))
+    assert request.deadline is None
+
+
+def test_each_kind_of_input_becomes_its_own_prompt() -> None:
+    """Text, chat, ids."""
+    chat = pb.Chat(messages=[pb.Message(role="system"), pb.Message(role="user", content="你好")])
+    by_chat = generation_request(pb.GenerateRequest(chat=chat), CALL)
+    by_ids = generation_request(pb.GenerateRequest(token_ids=pb.TokenIds(ids=[0, LARGEST_INT32])), CALL)
+    assert convert(prompt="你好").prompt == TextPrompt("你好")
+    assert by_chat.prompt == ChatPrompt((Message("system", ""), Message("user", "你好")))
+    assert by_ids.prompt == TokenPrompt((0, LARGEST_INT32))
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.GenerateRequest(), "input"),
+        (pb.GenerateRequest(prompt=""), "prompt"),
+        (pb.GenerateRequest(chat=pb.Chat()), "chat.messages"),
+        (pb.GenerateRequest(chat=pb.Chat(messages=[pb.Message(role="user")])), "chat.messages"),
+        (pb.GenerateRequest(chat=pb.Chat(messages=[pb.Message(content="a")])), "chat.messages[0].role"),
+        (pb.GenerateRequest(token_ids=pb.TokenIds()), "token_ids.ids"),
+        (pb.GenerateRequest(token_ids=pb.TokenIds(ids=[1, 2, -1])), "token_ids.ids[2]"),
+    ],
+)
+def test_an_empty_or_impossible_input_is_named(request_: pb.GenerateRequest, field: str) -> None:
+    """Down to the element."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        generation_request(request_, CALL)
+    assert caught.value.field == field
+
+
+NOT_NUMBERS = [float("nan"), float("inf"), float("-inf")]
+OUTSIDE: dict[str, list[float]] = {
+    "temperature": [-0.1, 5.1, *NOT_NUMBERS],
+    "top_k": [-1, -LARGEST_INT32],
+    "top_p": [0, -0.1, 1.1, *NOT_NUMBERS],
+    "min_p": [-0.1, 1, *NOT_NUMBERS],
+    "repetition_penalty": [0, -1, 10.1, *NOT_NUMBERS],
+    "presence_penalty": [-2.1, 2.1, *NOT_NUMBERS],
+    "frequency_penalty": [-2.1, 2.1, *NOT_NUMBERS],
+    "logprobs": [-1, 21],
+}
+INSIDE: dict[str, list[float]] = {
+    "temperature": [0, 5],
+    "top_k": [0, LARGEST_INT32],
+    "top_p": [0.0001, 1],
+    "min_p": [0, 0.999],
+    "repetition_penalty": [0.001, 10],
+    "presence_penalty": [-2, 2],
+    "frequency_penalty": [-2, 2],
+    "seed": [0, 2**64 - 1],
+    "logprobs": [0, 20],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in OUTSIDE.items() for value in values])
+def test_a_setting_outside_its_range_is_named_with_the_range(name: str, value: Any) -> None:
+    """NaN and the infinities are outside of every range."""
+    error = violation(sampling=pb.Sampling(**{name: value}))
+    assert error.field == f"sampling.{name}"
+    assert "must be " in error.description
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in INSIDE.items() for value in values])
+def test_a_setting_at_the_end_of_its_range_is_taken(name: str, value: Any) -> None:
+    """And an explicit zero is kept apart from unset."""
+    request = convert(sampling=pb.Sampling(**{name: value}))
+    assert getattr(request.sampling, name) == pytest.approx(value)
+
+
+def test_every_setting_of_the_contract_has_a_range() -> None:
+    """A new one without a check fails here."""
+    assert set(RANGES) == {field.name for field in pb.Sampling.DESCRIPTOR.fields}
+
+
+@pytest.mark.parametrize("max_tokens", [0, -1, -LARGEST_INT32])
+def test_max_tokens_below_one_is_refused(max_tokens: int) -> None:
+    """Too many is for the context to say, with the counts."""
+    assert violation(max_tokens=max_tokens).field == "max_tokens"
+    assert convert(max_tokens=LARGEST_INT32).max_tokens == LARGEST_INT32
+
+
+@pytest.mark.parametrize(("stop", "field"), [(["x"] * 17, "stop"), (["a", ""], "stop[1]"), (["x" * 257], "stop[0]")])
+def test_stop_strings_have_bounds(stop: list[str], field: str) -> None:
+    """An empty one would stop everything."""
+    assert violation(stop=stop).field == field
+
+
+def test_as_many_and_as_long_stop_strings_as_the_contract_says_are_taken() -> None:
+    """Characters, not bytes."""
+    assert len(convert(stop=["字" * 256] * 16).stop) == 16
+
+
+@pytest.mark.parametrize("request_id", ["a b", "a\n", "é", "x" * 129, "\x7f"])
+def test_a_request_id_is_short_visible_ascii(request_id: str) -> None:
+    """It goes into logs and headers."""
+    assert violation(request_id=request_id).field == "request_id"
+
+
+def test_the_clients_request_id_is_kept_and_a_missing_one_is_drawn() -> None:
+    """At its longest, too."""
+    assert convert(request_id="!" * 127 + "~").request_id == "!" * 127 + "~"
+    assert convert().request_id != convert().request_id
+
+
+def test_a_session_is_not_supported_rather_than_ignored() -> None:
+    """The caller would believe that its conversation is kept."""
+    with pytest.raises(NotSupportedError, match="session_id"):
+        convert(session_id="s")
+
+
+def test_a_models_name_has_a_bearable_length() -> None:
+    """It comes back in the error, and the field is named as the request has it."""
+    assert model_name("m" * 128) == "m" * 128
+    with pytest.raises(InvalidArgumentError) as caught:
+        model_name("m" * 129, field="name")
+    assert caught.value.field == "name"
+
+
+def test_tokenize_takes_text_or_a_chat() -> None:
+    """With the same checks."""
+    chat = pb.Chat(messages=[pb.Message(role="user", content="a")])
+    assert tokenize_prompt(pb.TokenizeRequest(prompt="a")) == TextPrompt("a")
+    assert tokenize_prompt(pb.TokenizeRequest(chat=chat)) == ChatPrompt((Message("user", "a"),))
+    for empty in (pb.TokenizeRequest(), pb.TokenizeRequest(prompt=""), pb.TokenizeRequest(chat=pb.Chat())):
+        with pytest.raises(InvalidArgumentError):
+            tokenize_prompt(empty)
+
+
+def test_cancel_needs_an_id_that_could_be_one() -> None:
+    """Checked like Generate's."""
+    assert cancelled_request_id(pb.CancelRequest(request_id="r1")) == "r1"
+    for wrong in ("", "a b"):
+        with pytest.raises(InvalidArgumentError) as caught:
+            cancelled_request_id(pb.CancelRequest(request_id=wrong))
+        assert caught.value.field == "request_id"

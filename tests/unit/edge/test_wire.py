@@ -1,0 +1,49 @@
+"""Bytes that are no message: which field is to blame."""
+
+import pytest
+
+from autoglmd.edge.wire import decode
+from autoglmd.errors import InvalidArgumentError
+from openglm.v1 import inference_pb2 as pb
+
+
+def length_delimited(number: int, content: bytes) -> bytes:
+    """A field of the wire format, with small numbers."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def blamed(raw: bytes) -> str:
+    """The field that `decode` names."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        decode(raw, pb.GenerateRequest)
+    return caught.value.field
+
+
+def test_a_good_message_is_parsed() -> None:
+    """As protobuf would."""
+    request = pb.GenerateRequest(prompt="你好", stop=["。"])
+    assert decode(request.SerializeToString(), pb.GenerateRequest) == request
+
+
+def test_a_message_in_pieces_is_searched_too() -> None:
+    """The wire format allows a submessage to come in several parts."""
+    good = pb.GenerateRequest(chat=pb.Chat(messages=[pb.Message(role="user", content="a")])).SerializeToString()
+    bad = length_delimited(4, length_delimited(1, length_delimited(1, b"\xff")))
+    assert blamed(good + bad) == "chat.messages[0].role"
+
+
+def test_the_first_of_several_bad_strings_is_named() -> None:
+    """In the order of the bytes."""
+    assert blamed(length_delimited(2, b"\xff") + length_delimited(3, b"\xff")) == "model"
+
+
+@pytest.mark.parametrize("raw", [b"\x0a", b"\x0b\x0b", length_delimited(6, b"\x0d\x00")])
+def test_bytes_without_a_bad_string_are_blamed_as_a_whole(raw: bytes) -> None:
+    """Cut off, an unclosed group, a cut-off submessage."""
+    assert blamed(raw) == "request"
+
+
+def test_numbers_among_the_fields_do_not_confuse_the_search() -> None:
+    """Only what has a length can hold text."""
+    raw = pb.GenerateRequest(max_tokens=5, ignore_eos=True).SerializeToString()
+    assert blamed(raw + length_delimited(3, b"\xc3\x28")) == "prompt"
