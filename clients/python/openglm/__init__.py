@@ -46,6 +46,7 @@ from openglm._errors import (
     TokenizerError,
     UnavailableError,
 )
+from openglm._events import CompletionBuilder
 from openglm._models import (
     Completion,
     DaemonState,
@@ -79,6 +80,7 @@ __all__ = [
     "Client",
     "ClientClosedError",
     "Completion",
+    "CompletionBuilder",
     "CompletionStream",
     "ConnectionLostError",
     "DaemonError",

@@ -56,12 +56,17 @@ class CompletionBuilder:
             case Finished():
                 self._finished = event
 
+    @property
+    def text(self) -> str:
+        """The text that came so far."""
+        return "".join(token.text for token in self._tokens)
+
     def build(self) -> Completion:
         """The whole answer. Raises ConnectionLostError if the end is missing."""
         if self._finished is None:
             raise ConnectionLostError("The stream was closed before the answer was whole.")
         return Completion(
-            text="".join(token.text for token in self._tokens),
+            text=self.text,
             ids=tuple(id_ for token in self._tokens for id_ in token.ids),
             logprobs=tuple(entry for token in self._tokens for entry in token.logprobs),
             started=self._started,

@@ -1,0 +1,21 @@
+"""The entry point of `autoglmctl`."""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    # gRPC's own log would stand beside our one line about the same failure.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets a question mark, not a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    from autoglmctl.app import build_app
+
+    build_app()(prog_name="autoglmctl")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The ways an answer is shown: as text, as one JSON object, as a JSON line per event."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from autoglmctl.prefill_bar import PrefillBar
+from autoglmctl.quantities import milliseconds, rate
+
+if TYPE_CHECKING:
+    from autoglmctl.terminal import Terminal
+    from openglm import Completion, Event, TokenLogprobs
+
+_EVENT_NAMES = {"PrefillProgress": "prefill"}
+
+
+class Answer(Protocol):
+    """Takes the events of one stream."""
+
+    @property
+    def text(self) -> str:
+        """The text that came so far."""
+        ...
+
+    def add(self, event: Event) -> None:
+        """Show the next event."""
+        ...
+
+    def finish(self) -> None:
+        """The stream has ended well."""
+        ...
+
+    def close(self) -> None:
+        """The stream has ended, however it did."""
+        ...
+
+
+class _Collector:
+    """Adds the events up. Mutable: owned by one answer."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        # Not at the top: the client takes gRPC with it, which `--help` need not wait for.
+        from openglm import CompletionBuilder
+
+        self._terminal = terminal
+        self._builder = CompletionBuilder()
+
+    @property
+    def text(self) -> str:
+        """The text that came so far."""
+        return self._builder.text
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TextAnswer(_Collector):
+    """Text to stdout as it comes, the prefill's progress to stderr."""
+
+    def __init__(self, terminal: Terminal, *, stats: bool = False) -> None:
+        super().__init__(terminal)
+        self._bar = PrefillBar(terminal)
+        self._stats = stats
+        self._last = "\n"
+
+    def add(self, event: Event) -> None:
+        """Write a token's text; move the bar."""
+        from openglm import PrefillProgress, Token
+
+        self._builder.add(event)
+        if isinstance(event, PrefillProgress):
+            self._bar.show(event.done_tokens, event.total_tokens)
+        elif isinstance(event, Token) and event.text:
+            self._bar.close()
+            self._terminal.write(event.text)
+            self._last = event.text[-1]
+
+    def finish(self) -> None:
+        """Print what was asked for beside the text."""
+        self._end_line()
+        completion = self._builder.build()
+        if completion.logprobs:
+            self._terminal.print(logprob_table(completion.logprobs))
+        if self._stats:
+            self._terminal.remark(stats_line(completion))
+
+    def close(self) -> None:
+        """Leave the terminal at the beginning of a line, without a bar."""
+        self._bar.close()
+        self._end_line()
+
+    def _end_line(self) -> None:
+        if self._last != "\n":
+            self._last = "\n"
+            self._terminal.write("\n")
+
+
+class JsonAnswer(_Collector):
+    """One JSON object at the end."""
+
+    def add(self, event: Event) -> None:
+        """Keep it."""
+        self._builder.add(event)
+
+    def finish(self) -> None:
+        """Print the whole answer."""
+        self._terminal.print_json(completion_body(self._builder.build()))
+
+
+class JsonLines(_Collector):
+    """One JSON line per event, each with its kind under "event"."""
+
+    def add(self, event: Event) -> None:
+        """Print it."""
+        self._builder.add(event)
+        name = type(event).__name__
+        self._terminal.print_json_line({"event": _EVENT_NAMES.get(name, name.lower())} | asdict(event))
+
+    def finish(self) -> None:
+        """Finished was the last line."""
+
+
+def completion_body(completion: Completion) -> dict[str, Any]:
+    """The answer as --json prints it: flat, with usage and timings as objects."""
+    finished = asdict(completion.finished)
+    return {
+        "text": completion.text,
+        "ids": completion.ids,
+        "logprobs": [asdict(entry) for entry in completion.logprobs],
+        "finish_reason": finished["reason"],
+        "stop": finished["stop"],
+        "usage": finished["usage"],
+        "timings": finished["timings"],
+    } | {name: asdict(completion.started)[name] for name in _STARTED}
+
+
+_STARTED = ("request_id", "model", "model_version", "seed", "trace_id")
+
+
+def stats_line(completion: Completion) -> str:
+    """Counts, times and rates in one line."""
+    usage, timings = completion.usage, completion.timings
+    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+    first = milliseconds(timings.queue_ms + timings.prefill_ms)
+    # The first token is the prefill's; the others took the decode's time.
+    speed = rate(usage.output_tokens - 1, timings.decode_ms / 1000)
+    return (
+        f"{completion.started.model}: prompt {usage.prompt_tokens} tokens{cached}, first token after {first} "
+        f"(queue {milliseconds(timings.queue_ms)}), {usage.output_tokens} tokens at {speed} per second, "
+        f"{milliseconds(timings.total_ms)} in all, ended by {completion.finish_reason}"
+    )
+
+
+def logprob_table(entries: tuple[TokenLogprobs, ...]) -> Any:
+    """One row per token: its text, its log probability, the alternatives."""
+    from rich.table import Table
+
+    table = Table("token", "id", "log probability", "alternatives")
+    for entry in entries:
+        others = "  ".join(f"{other.text!r} {other.logprob:.3f}" for other in entry.top)
+        table.add_row(repr(entry.chosen.text), str(entry.chosen.id), f"{entry.chosen.logprob:.3f}", others)
+    return table

@@ -1,0 +1,45 @@
+"""The tree of commands. Nothing here imports gRPC, rich or a model tool: `--help` must not wait for them."""
+
+import typer
+
+from autoglmctl import bench, chat, generate, model, status, tokenize
+from autoglmctl.parameters import Command, add_command
+from autoglmctl.root import root
+
+EXIT_CODES = """Exit codes: 0 done; 1 error; 2 wrong usage; 3 no daemon reachable; 4 refused for now, try later;
+130 interrupted."""
+
+
+def build_app() -> typer.Typer:
+    """All commands, with the options that stand before them."""
+    app = typer.Typer(
+        name="autoglmctl",
+        help="Talk to autoglmd: ask, chat, look at its state, make models.",
+        epilog=EXIT_CODES,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    for name, command in _COMMANDS.items():
+        add_command(app, name, command)
+    models = typer.Typer(help="List, inspect, build and prepare models.", no_args_is_help=True)
+    for name, command in _MODEL_COMMANDS.items():
+        add_command(models, name, command)
+    app.add_typer(models, name="model")
+    return app
+
+
+_COMMANDS: dict[str, Command] = {
+    "generate": generate.generate,
+    "chat": chat.chat,
+    "status": status.status,
+    "tokenize": tokenize.tokenize,
+    "bench": bench.bench,
+}
+_MODEL_COMMANDS: dict[str, Command] = {
+    "list": model.list_models,
+    "inspect": model.inspect_model,
+    "build": model.build,
+    "prepare": model.prepare,
+}

@@ -1,0 +1,108 @@
+"""autoglmctl chat: a conversation."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoglmctl.answers import Answer, JsonAnswer, TextAnswer
+from autoglmctl.chat_commands import ChatCommands
+from autoglmctl.conversation import Conversation
+from autoglmctl.failures import render
+from autoglmctl.invocation import Invocation
+from autoglmctl.line_editor import LineEditor, history_path
+from autoglmctl.options import ModelOption, SamplingOptions
+
+if TYPE_CHECKING:
+    from openglm import Client
+
+
+@dataclass(frozen=True)
+class ChatOptions:
+    """How the conversation begins and is shown."""
+
+    system: Annotated[str, typer.Option(help="A system message.", show_default=False)] = ""
+    session_id: Annotated[
+        str, typer.Option("--session", help="A conversation kept on the box.", metavar="ID", show_default=False)
+    ] = ""
+    stats: Annotated[bool, typer.Option("--stats", help="Print counts and times after each answer.")] = False
+
+
+def chat(invocation: Invocation, model: ModelOption, sampling: SamplingOptions, how: ChatOptions) -> None:
+    """Talk to a model, turn by turn.
+
+    Lines are edited as in a shell and remembered. Ctrl-C stops an answer, Ctrl-D or /exit leaves, /help shows the
+    rest. From a pipe, each line is a turn.
+    """
+    options = asdict(model) | sampling.given() | ({"session_id": how.session_id} if how.session_id else {})
+    with invocation.client() as client, LineEditor(history_path(os.environ)) as editor:
+        if editor.on_terminal:
+            # Say now, not after the first question, if nobody is there to answer it.
+            served = client.model(model.model)
+            invocation.terminal.remark(f"{served.name} {served.version}. /help shows the commands, Ctrl-D leaves.")
+        Repl(invocation, client, editor, Conversation(how.system)).run(options, stats=how.stats)
+
+
+class Repl:
+    """Reads, asks, prints, until the end of input or /exit. Owns the conversation."""
+
+    def __init__(self, invocation: Invocation, client: Client, editor: LineEditor, conversation: Conversation) -> None:
+        self._invocation = invocation
+        self._terminal = invocation.terminal
+        self._client = client
+        self._editor = editor
+        self._conversation = conversation
+        self._commands = ChatCommands(conversation, self._terminal)
+
+    def run(self, options: dict[str, Any], *, stats: bool) -> None:
+        """Go on until it ends."""
+        while not self._commands.done:
+            text = self._read()
+            if text is None:
+                return
+            if text.startswith("/") and not text.startswith("//"):
+                self._commands.run(text)
+            elif text.strip():
+                self._turn(text.removeprefix("/") if text.startswith("//") else text, options, stats=stats)
+
+    def _read(self) -> str | None:
+        while True:
+            try:
+                text = self._editor.read()
+            except KeyboardInterrupt:
+                self._terminal.remark("\nCtrl-D or /exit leaves.")
+                continue
+            if text is None and self._editor.on_terminal:
+                self._terminal.write("\n")
+            return text
+
+    def _turn(self, text: str, options: dict[str, Any], *, stats: bool) -> None:
+        from openglm import OpenGLMError
+
+        self._conversation.ask(text)
+        answer = self._new_answer(stats=stats)
+        try:
+            self._ask(answer, options)
+        except KeyboardInterrupt:
+            self._terminal.remark("(stopped)")
+        except OpenGLMError as error:
+            self._conversation.take_back()
+            self._terminal.remark(render(error, as_json=self._invocation.json))
+            return
+        self._conversation.answer(answer.text)
+
+    def _ask(self, answer: Answer, options: dict[str, Any]) -> None:
+        messages = self._conversation.messages
+        with closing(answer), self._client.stream(messages=messages, **options) as stream:
+            for event in stream:
+                answer.add(event)
+            answer.finish()
+
+    def _new_answer(self, *, stats: bool) -> Answer:
+        if self._invocation.json:
+            return JsonAnswer(self._terminal)
+        return TextAnswer(self._terminal, stats=stats)

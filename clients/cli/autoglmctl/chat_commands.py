@@ -1,0 +1,76 @@
+"""The commands that stand in a chat's line after a slash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autoglmctl.conversation import Conversation
+    from autoglmctl.terminal import Terminal
+
+HELP = """\
+/help          this list
+/clear         forget the conversation; the system message stays
+/system TEXT   set the system message; without TEXT, show it
+/save FILE     write the conversation; JSON if FILE ends in .json, else Markdown
+/exit          leave, as Ctrl-D does
+A line that ends in \\ goes on in the next; three double quotes begin and end a text of many lines.
+A text that begins with // is sent with one slash. Ctrl-C stops an answer."""
+
+
+class ChatCommands:
+    """Runs them on one conversation.
+
+    Attributes:
+        done: whether /exit was said.
+    """
+
+    def __init__(self, conversation: Conversation, terminal: Terminal) -> None:
+        self._conversation = conversation
+        self._terminal = terminal
+        self._known = {
+            "/help": self._help,
+            "/clear": self._clear,
+            "/system": self._system,
+            "/save": self._save,
+            "/exit": self._exit,
+            "/quit": self._exit,
+        }
+        self.done = False
+
+    def run(self, line: str) -> None:
+        """Run one line that begins with a slash."""
+        name, _, rest = line.partition(" ")
+        command = self._known.get(name.strip())
+        if command is None:
+            self._terminal.remark(f"There is no {name.strip()}; /help shows what there is.")
+        else:
+            command(rest.strip())
+
+    def _help(self, _: str) -> None:
+        self._terminal.remark(HELP)
+
+    def _clear(self, _: str) -> None:
+        self._conversation.clear()
+        self._terminal.remark("The conversation begins anew.")
+
+    def _system(self, text: str) -> None:
+        if text:
+            self._conversation.system = text
+        self._terminal.remark(f"System message: {self._conversation.system or 'none'}")
+
+    def _save(self, name: str) -> None:
+        if not name:
+            self._terminal.remark("Name a file: /save FILE")
+            return
+        path = Path(name).expanduser()
+        try:
+            self._conversation.save(path)
+        except OSError as error:
+            self._terminal.remark(f"{path} cannot be written: {error.strerror}.")
+        else:
+            self._terminal.remark(f"Saved to {path}.")
+
+    def _exit(self, _: str) -> None:
+        self.done = True

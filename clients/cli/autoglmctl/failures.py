@@ -1,0 +1,76 @@
+"""From an exception to one clear line on stderr and an exit code; nobody sees a traceback for a wrong option."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+
+import typer
+
+from autoglmctl import exit_codes
+
+
+class CommandError(Exception):
+    """What this command itself finds wrong: a sentence and an exit code."""
+
+    def __init__(self, message: str, exit_code: int = exit_codes.ERROR) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+
+
+@contextlib.contextmanager
+def reported(*, as_json: bool) -> Iterator[None]:
+    """Report what the block raises on purpose, and exit; a bug passes through."""
+    try:
+        yield
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
+    except BrokenPipeError:
+        _forget_stdout()
+        raise typer.Exit(exit_codes.PIPE_CLOSED) from None
+    except _known_errors() as error:
+        sys.stderr.write(render(error, as_json=as_json) + "\n")
+        raise typer.Exit(exit_code_of(error)) from None
+
+
+def render(error: Exception, *, as_json: bool) -> str:
+    """The error as one line of text, with its remedy on the next; or as a JSON object."""
+    message, remedy = str(getattr(error, "message", error)), str(getattr(error, "remedy", ""))
+    if not as_json:
+        return "\n".join(filter(None, (f"Error: {message}", remedy)))
+    body = {
+        "code": getattr(error, "code", "ERROR"),
+        "message": message,
+        "remedy": remedy,
+        "retry_after_seconds": getattr(error, "retry_after", None),
+        "exit_code": exit_code_of(error),
+    }
+    return json.dumps({"error": body}, ensure_ascii=False)
+
+
+def exit_code_of(error: Exception) -> int:
+    """See `exit_codes`."""
+    if isinstance(error, CommandError):
+        return error.exit_code
+    if isinstance(error, ConnectionError | PermissionError):
+        return exit_codes.NOT_REACHABLE
+    if getattr(error, "retryable", False):
+        return exit_codes.RETRY_LATER
+    return exit_codes.USAGE if getattr(error, "code", "") == "INVALID_ARGUMENT" else exit_codes.ERROR
+
+
+def _known_errors() -> tuple[type[Exception], ...]:
+    """The errors raised on purpose. Their modules are looked up, not imported: what was not loaded cannot raise."""
+    trees = (("openglm", "OpenGLMError"), ("autoglmd.errors", "AutoglmError"))
+    loaded = (getattr(sys.modules.get(module), name, None) for module, name in trees)
+    return (CommandError, *(tree for tree in loaded if tree is not None))
+
+
+def _forget_stdout() -> None:
+    """Let the interpreter's last flush go nowhere, instead of failing once more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

@@ -1,0 +1,62 @@
+"""What every command works with: the options in force, the daemon they mean, and the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from autoglmctl import exit_codes
+from autoglmctl.failures import CommandError
+from autoglmctl.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from autoglmctl.options import GlobalOptions
+    from openglm import AsyncClient, Client, Tls
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One run of one command."""
+
+    options: GlobalOptions
+    terminal: Terminal = field(default_factory=Terminal)
+
+    @property
+    def json(self) -> bool:
+        """Whether a program reads what we print."""
+        return self.options.json
+
+    def client(self) -> Client:
+        """A blocking client of the daemon that the options name."""
+        from openglm import Client
+
+        return Client(self.address(), tls=self._tls())
+
+    def async_client(self) -> AsyncClient:
+        """An asyncio client of the same."""
+        from openglm import AsyncClient
+
+        return AsyncClient(self.address(), tls=self._tls())
+
+    def address(self) -> str | Path | None:
+        """The address that the options name, if they do. Raises CommandError if they name two."""
+        if self.options.socket and self.options.address:
+            raise CommandError("--socket and --address name two daemons. Give one of them.", exit_codes.USAGE)
+        return self.options.address or self.options.socket
+
+    def _tls(self) -> Tls | None:
+        options = self.options
+        if not (options.tls_ca or options.tls_cert or options.tls_key):
+            return None
+        from openglm import Tls
+
+        return Tls(ca=options.tls_ca, cert=options.tls_cert, key=options.tls_key)
+
+    def show(self, value: Any, table: Any) -> None:
+        """Print `value` as JSON, or call `table` for what people read."""
+        if self.json:
+            self.terminal.print_json(value)
+        else:
+            self.terminal.print(*table())

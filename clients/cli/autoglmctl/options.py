@@ -1,0 +1,109 @@
+"""The options that commands share, in groups."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import typer
+
+from autoglmctl.completion import complete_model
+
+CONNECTION = "Connection"
+SAMPLING = "Sampling"
+
+
+def _option(*names: str, text: str, panel: str | None = None, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **more)
+
+
+@dataclass(frozen=True)
+class GlobalOptions:
+    """Where the daemon is, and whether a program or a person reads what we print.
+
+    Without socket and address, the client looks where AUTOGLMD_SOCKET and AUTOGLMD_ADDRESS say, then in the usual
+    places.
+    """
+
+    socket: Annotated[
+        Path | None,
+        _option(
+            "--socket",
+            text="The daemon's Unix socket.",
+            panel=CONNECTION,
+            metavar="PATH",
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        _option(
+            "--address",
+            text="The daemon's TCP address, instead of a socket.",
+            panel=CONNECTION,
+            metavar="HOST:PORT",
+        ),
+    ] = None
+    tls_ca: Annotated[
+        Path | None,
+        _option("--tls-ca", text="PEM authority of the daemon's certificate; switches TLS on.", panel=CONNECTION),
+    ] = None
+    tls_cert: Annotated[
+        Path | None, _option("--tls-cert", text="PEM certificate to show to the daemon.", panel=CONNECTION)
+    ] = None
+    tls_key: Annotated[Path | None, _option("--tls-key", text="PEM key of that certificate.", panel=CONNECTION)] = None
+    json: Annotated[bool, _option("--json", text="Print JSON, for programs.")] = False
+
+    def over(self, earlier: Self) -> Self:
+        """These options where they were given, else the earlier ones."""
+        given = {item.name: getattr(self, item.name) or getattr(earlier, item.name) for item in fields(self)}
+        return type(self)(**given)
+
+
+@dataclass(frozen=True)
+class ModelOption:
+    """Which model."""
+
+    model: Annotated[
+        str,
+        _option(
+            "--model", "-m", text="A served model's name; the daemon's default without.", autocompletion=complete_model
+        ),
+    ] = ""
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How tokens are drawn. What is not given is the model's or the daemon's default."""
+
+    max_tokens: Annotated[
+        int | None, _option("--max-tokens", "-n", text="End after this many tokens.", panel=SAMPLING)
+    ] = None
+    temperature: Annotated[
+        float | None, _option("--temperature", "-t", text="0 is greedy; up to 5.", panel=SAMPLING)
+    ] = None
+    top_k: Annotated[int | None, _option("--top-k", text="Draw from the K most probable; 0: off.", panel=SAMPLING)] = (
+        None
+    )
+    top_p: Annotated[
+        float | None, _option("--top-p", text="Draw from this much probability; 1: off.", panel=SAMPLING)
+    ] = None
+    min_p: Annotated[
+        float | None,
+        _option("--min-p", text="Drop what is less probable than this times the best; 0: off.", panel=SAMPLING),
+    ] = None
+    repetition_penalty: Annotated[
+        float | None,
+        _option("--repetition-penalty", text="Above 1, disfavour what was said; 1: off.", panel=SAMPLING),
+    ] = None
+    presence_penalty: Annotated[
+        float | None,
+        _option("--presence-penalty", text="Subtract this from every token already in the answer.", panel=SAMPLING),
+    ] = None
+    frequency_penalty: Annotated[
+        float | None,
+        _option("--frequency-penalty", text="Subtract this for each time a token was in the answer.", panel=SAMPLING),
+    ] = None
+    seed: Annotated[int | None, _option("--seed", text="The same seed gives the same answer.", panel=SAMPLING)] = None
+
+    def given(self) -> dict[str, Any]:
+        """What the command line said, by the client's names."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,0 +1,73 @@
+"""Commands take frozen dataclasses; typer sees their fields as options.
+
+So a group of options is written once (`options.py`), shared by the commands that have it, and travels as one value.
+The first parameter of every command is its Invocation; the options behind that (where the daemon is, --json) are
+taken both before and after the command's name.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any, get_type_hints
+
+import typer
+
+from autoglmctl.failures import reported
+from autoglmctl.invocation import Invocation
+from autoglmctl.options import GlobalOptions
+
+Command = Callable[..., None]
+
+
+def add_command(app: typer.Typer, name: str, command: Command) -> None:
+    """Make `command` a command of `app`; its docstring is its help."""
+
+    def run(ctx: typer.Context, invocation: GlobalOptions, **arguments: Any) -> None:
+        options = invocation.over(ctx.obj) if isinstance(ctx.obj, GlobalOptions) else invocation
+        with reported(as_json=options.json):
+            command(Invocation(options), **arguments)
+
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    everywhere = inspect.Parameter("invocation", inspect.Parameter.KEYWORD_ONLY, annotation=GlobalOptions)
+    app.command(name)(_flattened(run, [context, *own, everywhere], command.__doc__))
+
+
+def flattened(command: Command) -> Command:
+    """`command` with its dataclass parameters spread out into their fields."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    return _flattened(command, list(parameters), command.__doc__)
+
+
+def _flattened(command: Command, parameters: list[inspect.Parameter], doc: str | None) -> Command:
+    def run(**values: Any) -> None:
+        command(**{item.name: _argument(item, values) for item in parameters})
+
+    shown = [each for item in parameters for each in _spread(item)]
+    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    run.__annotations__ = {item.name: item.annotation for item in shown}
+    run.__doc__ = doc
+    return run
+
+
+def _spread(item: inspect.Parameter) -> list[inspect.Parameter]:
+    if not is_dataclass(item.annotation):
+        return [item.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+    types = get_type_hints(item.annotation, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, annotation=types[field.name], default=_default(field)
+        )
+        for field in fields(item.annotation)
+    ]
+
+
+def _default(field: Field[Any]) -> Any:
+    return inspect.Parameter.empty if field.default is MISSING else field.default
+
+
+def _argument(item: inspect.Parameter, values: Mapping[str, Any]) -> Any:
+    if not is_dataclass(item.annotation):
+        return values[item.name]
+    group: Any = item.annotation
+    return group(**{field.name: values[field.name] for field in fields(group)})

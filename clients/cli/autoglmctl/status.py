@@ -1,0 +1,53 @@
+"""autoglmctl status: what the daemon does now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from autoglmctl.invocation import Invocation
+from autoglmctl.quantities import byte_count, duration, rate
+
+if TYPE_CHECKING:
+    from openglm import DaemonStatus, EngineStatus
+
+
+def status(invocation: Invocation) -> None:
+    """Show the daemon's state, its models and its engines' counters."""
+    with invocation.client() as client:
+        answer = client.status()
+    invocation.show(answer, lambda: _tables(answer))
+
+
+def _tables(answer: DaemonStatus) -> Iterator[Any]:
+    from autoglmctl.model_tables import model_table
+
+    yield (
+        f"autoglmd {answer.version}: {answer.state}, up {duration(answer.uptime_seconds)}, pid {answer.pid}, "
+        f"{byte_count(answer.resident_bytes)} resident"
+    )
+    yield f"onnxruntime {answer.onnxruntime_version} with {', '.join(answer.available_providers)}"
+    yield f"{answer.open_streams} open streams, {answer.refused} refused since the start"
+    yield model_table(answer.models)
+    if answer.engines:
+        yield _engine_table(answer.engines)
+
+
+def _engine_table(engines: tuple[EngineStatus, ...]) -> Any:
+    from rich.table import Table
+
+    table = Table("engine", title="Engines", title_justify="left")
+    for heading in ("rows in use", "waiting", "started", "finished", "prompt tokens/s", "output tokens/s", "steps"):
+        table.add_column(heading, justify="right")
+    for engine in engines:
+        table.add_row(
+            engine.model,
+            f"{engine.rows_in_use} of {engine.rows}",
+            str(engine.waiting),
+            str(engine.requests_started),
+            str(engine.requests_finished),
+            rate(engine.prompt_tokens, engine.prefill_seconds),
+            rate(engine.output_tokens, engine.decode_seconds),
+            str(engine.steps),
+        )
+    return table

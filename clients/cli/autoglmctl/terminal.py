@@ -1,0 +1,86 @@
+"""What is written where: answers and tables to stdout, progress and remarks to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+# In a file or a pipe there is no width to fit into, and a cut table is of no use.
+PIPE_COLUMNS = 200
+# A model may say anything; on a screen, control characters would be commands to the terminal.
+_CONTROL = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+class Terminal:
+    """The two output streams of this process. rich is imported when something needs it."""
+
+    def write(self, text: str) -> None:
+        """Write a piece of an answer, at once; on a screen without control characters."""
+        sys.stdout.write(text.translate(_CONTROL) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
+
+    def print(self, *renderables: Any) -> None:
+        """Write tables and text to stdout."""
+        _console(sys.stdout).print(*renderables, sep="\n", markup=False, highlight=False)
+
+    def print_json(self, value: Any) -> None:
+        """Write one JSON document, on one line in a pipe, indented on a screen."""
+        indent = 2 if sys.stdout.isatty() else None
+        self.write_line(json.dumps(value, ensure_ascii=False, indent=indent, default=_plain))
+
+    def print_json_line(self, value: Any) -> None:
+        """Write one JSON document on one line, at once."""
+        self.write_line(json.dumps(value, ensure_ascii=False, default=_plain))
+
+    def write_line(self, line: str) -> None:
+        """Write a line as it stands, at once."""
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def remark(self, text: str) -> None:
+        """Write a line for people to stderr, dimmed on a screen."""
+        screen = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        sys.stderr.write(f"\x1b[2m{text}\x1b[0m\n" if screen else f"{text}\n")
+        sys.stderr.flush()
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether anybody would see a progress bar."""
+        return sys.stderr.isatty()
+
+    def progress(self, *, transient: bool = True) -> Progress:
+        """A progress display on stderr; to be used as a context manager."""
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+        )
+        return Progress(*columns, console=_console(sys.stderr), transient=transient)
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
+    return Console(file=stream, width=width)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
+
+
+Printer = Callable[[str], None]
