@@ -9,11 +9,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 log = logging.getLogger(__name__)
 
-SET_SECONDS = 1.0
+TELL_SECONDS = 1.0
 
 
 class Health:
-    """NOT_SERVING until told otherwise, and for good once the daemon stops.
+    """Says what `set_serving` said last, and NOT_SERVING for good once the daemon stops.
 
     Args:
         services: full names; the empty one, which stands for the whole daemon, is added.
@@ -22,6 +22,7 @@ class Health:
     def __init__(self, services: Sequence[str]) -> None:
         self._services = ("", *services)
         self._servicer = health.aio.HealthServicer()
+        self._stopping = False
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve Check and Watch."""
@@ -29,19 +30,23 @@ class Health:
 
     async def set_serving(self, serving: bool) -> None:
         """Tell all who ask or watch. After `shut_down` this does nothing."""
-        state = health_pb2.HealthCheckResponse
-        for service in self._services:
-            await _bounded(self._servicer.set(service, state.SERVING if serving else state.NOT_SERVING))
+        if not self._stopping:
+            await self._tell_all(serving)
 
     async def shut_down(self) -> None:
         """NOT_SERVING, and no way back."""
-        await _bounded(self._servicer.enter_graceful_shutdown())
+        self._stopping = True
+        await self._tell_all(serving=False)
 
+    async def _tell_all(self, serving: bool) -> None:
+        states = health_pb2.HealthCheckResponse
+        state = states.SERVING if serving else states.NOT_SERVING
+        await asyncio.gather(*(self._tell(service, state) for service in self._services))
 
-async def _bounded(change: "asyncio.Future[None]") -> None:
-    """The servicer writes to watchers under a lock: one that reads nothing must not keep us from stopping."""
-    try:
-        async with asyncio.timeout(SET_SECONDS):
-            await change
-    except TimeoutError:
-        log.warning("a health watcher does not read; others may not have been told")
+    async def _tell(self, service: str, state: int) -> None:
+        # The servicer writes to watchers under a lock: one that reads nothing must not keep us from stopping.
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._servicer.set(service, state)
+        except TimeoutError:
+            log.warning("a health watcher does not read", extra={"service": service})
