@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from autoglmd.errors import ConfigError, HostError, SocketInUseError
 
 PORTS = range(65536)
+LOCALHOST = ("127.0.0.1", "::1")
 # The box has no such address family or address; `localhost` may still have another.
 ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -51,6 +52,9 @@ def resolve(listen: str) -> tuple[TcpAddress, ...]:
         ConfigError: it is not an address, or the name has none.
     """
     host, port = parse_listen(listen)
+    if host == "localhost":
+        # RFC 6761, section 6.3: not for a resolver to say. A minimal system's knows nothing of it.
+        return tuple(TcpAddress(address, port) for address in LOCALHOST)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:

@@ -38,6 +38,17 @@ def test_a_name_without_an_address_is_a_config_error() -> None:
         resolve("nothing.invalid:1")
 
 
+def test_localhost_needs_no_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minimal system has no /etc/hosts."""
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    assert resolve("localhost:7") == (TcpAddress("127.0.0.1", 7), TcpAddress("::1", 7))
+
+
+def test_a_name_is_resolved_once_per_address() -> None:
+    """The resolver lists an address for each kind of socket."""
+    assert resolve("127.0.0.1:7") == (TcpAddress("127.0.0.1", 7),)
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [
