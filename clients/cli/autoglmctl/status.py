@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from autoglmctl.invocation import Invocation
 from autoglmctl.quantities import byte_count, duration, rate
 
 if TYPE_CHECKING:
-    from openglm import DaemonStatus, EngineStatus
+    from openglm import Client, DaemonStatus, EngineStatus
+
+_PAUSE_SECONDS = 0.1
 
 
-def status(invocation: Invocation) -> None:
+def status(
+    invocation: Invocation,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait at most that long until it serves.")
+    ] = 0.0,
+) -> None:
     """Show the daemon's state, its models and its engines' counters."""
     with invocation.client() as client:
-        answer = client.status()
+        answer = _when_serving(client, time.monotonic() + wait) if wait else client.status()
     invocation.show(answer, lambda: _tables(answer))
+
+
+def _when_serving(client: Client, deadline: float) -> DaemonStatus:
+    """Ask until the daemon serves; at the deadline its last answer, or the error that there was none, stands."""
+    from openglm import UnavailableError
+
+    while True:
+        late = time.monotonic() >= deadline
+        try:
+            answer = client.status()
+            if answer.state == "serving" or late:
+                return answer
+        except UnavailableError:
+            if late:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _tables(answer: DaemonStatus) -> Iterator[Any]:
