@@ -50,7 +50,7 @@ def bench(invocation: Invocation, model: ModelOption, load: Load) -> None:
     with StepBars(invocation.terminal) as bars:
         times = asyncio.run(_run(invocation, model.model, load, bars))
     result = summarize(times, min(load.streams, load.total), load.prompt_tokens)
-    invocation.show(result, lambda: (_table(result),))
+    invocation.show(result, lambda: _table(result))
 
 
 async def _run(invocation: Invocation, model: str, load: Load, bars: StepBars) -> list[StreamTimes]:
@@ -103,7 +103,7 @@ def random_prompts(load: Load, vocab_size: int) -> Iterator[list[int]]:
         yield [draw.randrange(lowest, max(vocab_size, lowest + 1)) for _ in range(load.prompt_tokens)]
 
 
-def _table(result: BenchResult) -> Any:
+def _table(result: BenchResult) -> tuple[Any, ...]:
     from autoglmctl.model_tables import facts_table
 
     values = asdict(result)
@@ -111,7 +111,7 @@ def _table(result: BenchResult) -> Any:
         f"{result.requests} requests, {result.streams} at a time, prompts of {result.prompt_tokens} tokens, "
         f"{result.output_tokens} tokens out"
     )
-    return facts_table(title, {label: f"{values[name]:{form}}" for label, (name, form) in _ROWS.items()})
+    return title, facts_table("", {label: f"{values[name]:{form}}" for label, (name, form) in _ROWS.items()})
 
 
 _ROWS = {

@@ -49,7 +49,7 @@ def readable(facts: Mapping[str, Any]) -> dict[str, object]:
         "context": f"{facts['context_tokens']} tokens",
         "vocabulary": facts["vocab_size"],
         "layers": facts["layers"],
-        "KV heads": f"{facts['kv_heads']} of {facts['head_size']}",
+        "KV heads": f"{facts['kv_heads']}, of {facts['head_size']} dimensions",
         "end of text": ", ".join(map(str, facts["eos_ids"])),
         "generation defaults": ", ".join(f"{name} {value}" for name, value in facts["defaults"].items()),
     } | _agreement(report)

@@ -37,7 +37,7 @@ class RequestOptions:
 
 def generate(
     invocation: Invocation,
-    prompt: Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")],
+    prompt: Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.", metavar="PROMPT")],
     model: ModelOption,
     sampling: SamplingOptions,
     how: RequestOptions,

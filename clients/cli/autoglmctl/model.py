@@ -29,8 +29,10 @@ STATE_DIR = Path("/var/lib/autoglmd")
 class Folders:
     """From where to where."""
 
-    source: Annotated[Path, typer.Argument(help="A Hugging Face folder: config.json, weights, tokenizer.")]
-    output: Annotated[Path, typer.Argument(help="The folder to make.")]
+    source: Annotated[
+        Path, typer.Argument(help="A Hugging Face folder: config.json, weights, tokenizer.", metavar="SRC")
+    ]
+    output: Annotated[Path, typer.Argument(help="The folder to make.", metavar="OUT")]
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,12 @@ def inspect_model(
     invocation: Invocation,
     model: Annotated[
         str,
-        typer.Argument(help="A served model, or a folder.", autocompletion=complete_model, show_default=False),
+        typer.Argument(
+            help="A served model, or a folder.",
+            metavar="NAME_OR_PATH",
+            autocompletion=complete_model,
+            show_default=False,
+        ),
     ] = "",
 ) -> None:
     """Show what there is to know of a served model, or of a folder on disk (which needs no daemon)."""
@@ -143,7 +150,7 @@ def build(
 
 def prepare(
     invocation: Invocation,
-    folder: Annotated[Path, typer.Argument(help="A bundle: genai_config.json, model.onnx, tokenizer.")],
+    folder: Annotated[Path, typer.Argument(help="A bundle: genai_config.json, model.onnx, tokenizer.", metavar="DIR")],
     output: Annotated[
         Path | None,
         typer.Option(help="Where to; the daemon's place for a model of the folder's name without.", metavar="FOLDER"),

@@ -40,7 +40,7 @@ def model_table(models: Iterable[ModelInfo]) -> Table:
 
 def facts_table(title: str, facts: Mapping[str, object]) -> Table:
     """One row per fact; what is empty is left out."""
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=title or None, title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts.items():

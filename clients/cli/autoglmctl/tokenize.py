@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def tokenize(
     invocation: Invocation,
-    text: Annotated[str, typer.Argument(help="The text; - reads it from standard input.")],
+    text: Annotated[str, typer.Argument(help="The text; - reads it from standard input.", metavar="TEXT")],
     model: ModelOption,
     *,
     chat: Annotated[bool, typer.Option("--chat", help="Through the chat template, as a user's message.")] = False,

@@ -123,4 +123,5 @@ class AsyncClient:
             try:
                 return call.read(await call.start(self._connection, attempts.remaining()))
             except grpc.RpcError as failure:
-                await self._sleep(attempts.delay_after(self._endpoint.error(failure)))
+                error = self._endpoint.error(failure)
+            await self._sleep(attempts.delay_after(error))

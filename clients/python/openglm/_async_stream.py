@@ -35,14 +35,17 @@ class AsyncCompletionStream(AsyncIterator[Event]):
         self._cancelled = False
 
     async def __anext__(self) -> Event:
-        while True:
+        event = None
+        while event is None:
             try:
                 event = await self._read()
+                continue
             except grpc.RpcError as failure:
-                await self._recover(self._to_error(failure))
-            else:
-                if event is not None:
-                    return event
+                error = self._to_error(failure)
+            # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
+            await self._sleep(self._state.delay_after(error))
+            self._call = None
+        return event
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +84,3 @@ class AsyncCompletionStream(AsyncIterator[Event]):
             self._state.check_end()
             raise StopAsyncIteration
         return self._state.read(message)
-
-    async def _recover(self, error: OpenGLMError) -> None:
-        await self._sleep(self._state.delay_after(error))
-        self._call = None

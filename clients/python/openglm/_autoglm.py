@@ -110,9 +110,10 @@ class AutoGLM:
         try:
             yield
         except UnavailableError:
-            if self._daemon is not None:
-                self._daemon.check_alive()
-            raise
+            death = None if self._daemon is None else self._daemon.death()
+            if death is None:
+                raise
+            raise death from None
 
 
 def _running(address: str | Path | None) -> str | Path | None:
@@ -136,11 +137,13 @@ def _answers(place: Address) -> bool:
 
 def _settings(model: str, device: str) -> str:
     """The configuration of a daemon that serves one model."""
-    name = Path(model).name if "/" in model else model
+    # A folder may have a name that no served model can have.
+    name = "local" if "/" in model else model
     # Prepared copies pay off over many starts; this daemon's folder lives as long as the daemon.
     entry = {"path": _bundle(model), "device": device}
     table = "\n".join(f"{key} = {toml_string(value)}" for key, value in entry.items())
-    return f"default_model = {toml_string(name)}\n[models.{toml_string(name)}]\n{table}\nprepare = false\n"
+    head = f"default_model = {toml_string(name)}\nstandard_models = false\n[models.{toml_string(name)}]\n"
+    return f"{head}{table}\nprepare = false\n"
 
 
 def _bundle(model: str) -> str:

@@ -65,7 +65,7 @@ def credentials(address: Address, tls: Tls | None) -> grpc.ChannelCredentials | 
     """
     if tls is None:
         if not address.is_local:
-            raise _bad_tls(f"{address} is another machine, and a prompt is not sent there in plain text. Give tls=.")
+            raise _bad_tls(f"{address} is another machine; prompts go there by TLS only. Give tls= (--tls-ca).")
         return None
     if address.path is not None:
         raise _bad_tls("a Unix socket needs none: its file permissions guard it.")

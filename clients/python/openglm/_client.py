@@ -129,4 +129,5 @@ class Client:
             try:
                 return call.read(call.start(self._connection, attempts.remaining()))
             except grpc.RpcError as failure:
-                self._sleep(attempts.delay_after(self._endpoint.error(failure)))
+                error = self._endpoint.error(failure)
+            self._sleep(attempts.delay_after(error))

@@ -26,7 +26,7 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 ├── DeadlineExceededError         the timeout passed (also a TimeoutError)
 ├── RequestCancelledError         the call was cancelled on this side
 ├── ClientClosedError             the client has been closed (also a RuntimeError)
-├── DaemonStartError              AutoGLM's own daemon did not come up; `log`
+├── DaemonStartError              AutoGLM's own daemon did not come up, or died; `log`
 └── DaemonError                   the daemon failed in a way that has no class of its own
 """
 
@@ -281,7 +281,7 @@ class ClientClosedError(OpenGLMError, RuntimeError):
 
 
 class DaemonStartError(OpenGLMError):
-    """A daemon of our own did not come up.
+    """A daemon of our own did not come up, or has ended.
 
     Attributes:
         log: the last lines that it wrote to stderr.

@@ -31,6 +31,7 @@ from openglm._errors import DaemonStartError
 COMMAND = (sys.executable, "-P", "-m", "autoglmd", "serve", "--exit-with-parent")
 STOP_SECONDS = 2.0
 LOG_LINES = 30
+_OURS = "The daemon that this program started"
 _CHECK_SECONDS = 0.25
 _PAUSE_SECONDS = 0.05
 
@@ -69,11 +70,14 @@ class LocalDaemon:
         """The child's process id."""
         return self._process.pid
 
-    def check_alive(self) -> None:
-        """Raise DaemonStartError, with the end of its log, if the child has ended."""
+    def death(self) -> DaemonStartError | None:
+        """If the child has ended, the error that says how, with the end of its log."""
         code = self._process.poll()
-        if code is not None:
-            raise DaemonStartError(f"Our own daemon {_ended(code)}.", self.log())
+        return (
+            None
+            if code is None
+            else DaemonStartError(f"The daemon that this program started {_ended(code)}.", self.log())
+        )
 
     def log(self) -> str:
         """The last lines that it wrote to stderr."""
@@ -90,9 +94,12 @@ class LocalDaemon:
             while not _serves(health):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_PAUSE_SECONDS)
-                self.check_alive()
+                if death := self.death():
+                    raise death
                 if time.monotonic() > deadline:
-                    raise DaemonStartError(f"Our own daemon did not serve within {timeout:g} s.", self.log())
+                    raise DaemonStartError(
+                        f"The daemon that this program started did not serve within {timeout:g} s.", self.log()
+                    )
 
 
 def private_folder() -> Path:

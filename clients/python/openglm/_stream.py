@@ -35,14 +35,17 @@ class CompletionStream(Iterator[Event]):
         self._cancelled = False
 
     def __next__(self) -> Event:
-        while True:
+        event = None
+        while event is None:
             try:
                 event = self._read()
+                continue
             except grpc.RpcError as failure:
-                self._recover(self._to_error(failure))
-            else:
-                if event is not None:
-                    return event
+                error = self._to_error(failure)
+            # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
+            self._sleep(self._state.delay_after(error))
+            self._call = None
+        return event
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +83,3 @@ class CompletionStream(Iterator[Event]):
             self._state.check_end()
             raise
         return self._state.read(message)
-
-    def _recover(self, error: OpenGLMError) -> None:
-        self._sleep(self._state.delay_after(error))
-        self._call = None

@@ -1,0 +1,156 @@
+"""The daemon's error table and the client's, held against each other through real statuses."""
+
+import inspect
+
+import grpc
+import pytest
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+import openglm
+from autoglmd import errors
+from autoglmd.edge.status import STATUS_OF, status_of, status_of_deadline, status_of_unexpected
+from openglm._address import parse_address
+from openglm._status import error_from_rpc, read_details
+
+ADDRESS = parse_address("/run/autoglmd/autoglmd.sock")
+
+SAMPLES: list[errors.AutoglmError] = [
+    errors.InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."),
+    errors.PromptTooLongError(9000, 100, 4096, "the context"),
+    errors.ModelNotFoundError("nope", ("glm-small", "glm-base")),
+    errors.RequestIdInUseError("r1"),
+    errors.QueueFullError(9, 8, 2.5),
+    errors.ModelNotReadyError("glm-small", "loading"),
+    errors.DrainingError(),
+]
+
+# Errors of starting and configuring, which no answer carries.
+NOT_FOR_CLIENTS = (errors.AutoglmError, errors.ConfigError, errors.HostError, errors.SocketInUseError)
+FOR_CLIENTS = [kind for kind in STATUS_OF if kind not in NOT_FOR_CLIENTS]
+
+
+class Failure(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
+    """A failed call that says what a gRPC status says."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__()
+        self._status = rpc_status.to_status(status)
+
+    def code(self) -> grpc.StatusCode:
+        """As grpc.Call."""
+        return self._status.code
+
+    def details(self) -> str:
+        """As grpc.Call."""
+        return str(self._status.details)
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        """As grpc.Call."""
+        return tuple(self._status.trailing_metadata)
+
+
+class Bare(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
+    """A failed call with gRPC's own words and no details."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__()
+        self._code, self._details = code, details
+
+    def code(self) -> grpc.StatusCode:
+        """As grpc.Call."""
+        return self._code
+
+    def details(self) -> str:
+        """As grpc.Call."""
+        return self._details
+
+    def trailing_metadata(self) -> None:
+        """As grpc.Call, where nothing came."""
+
+
+def through_the_wire(error: errors.AutoglmError) -> openglm.OpenGLMError:
+    """What the client makes of the daemon's error."""
+    return error_from_rpc(Failure(status_of(error)), ADDRESS)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in STATUS_OF if kind not in NOT_FOR_CLIENTS], ids=lambda kind: kind.__name__
+)
+def test_every_daemon_error_has_a_client_class_of_the_same_name_and_code(kind: type[errors.AutoglmError]) -> None:
+    """The client mirrors the daemon's tree: an error that is new there must be added here."""
+    mirror = getattr(openglm, kind.__name__)
+    assert mirror.code == kind.code
+    error = next((sample for sample in SAMPLES if type(sample) is kind), None)
+    if error is None and "message" in inspect.signature(kind).parameters:
+        error = kind("It broke.")
+    assert error is not None, "give this error a sample"
+    assert type(through_the_wire(error)) is mirror
+
+
+def test_the_numbers_survive_the_wire() -> None:
+    """Counts and delays arrive as numbers, under the names that the client's properties read."""
+    full = through_the_wire(errors.QueueFullError(9, 8, 2.5))
+    assert isinstance(full, openglm.QueueFullError)
+    assert (full.waiting, full.limit, full.retry_after, full.retryable) == (9, 8, 2.5, True)
+    long = through_the_wire(errors.PromptTooLongError(9000, 100, 4096, "the context"))
+    assert isinstance(long, openglm.PromptTooLongError)
+    assert (long.prompt_tokens, long.output_tokens, long.limit_tokens) == (9000, 100, 4096)
+
+
+def test_the_names_survive_the_wire() -> None:
+    """Fields, models and request ids arrive as text."""
+    bad = through_the_wire(errors.InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."))
+    assert isinstance(bad, openglm.InvalidArgumentError)
+    assert bad.field == "sampling.top_p"
+    unknown = through_the_wire(errors.ModelNotFoundError("nope", ("glm-small",)))
+    assert isinstance(unknown, openglm.ModelNotFoundError)
+    assert unknown.name == "nope"
+    used = through_the_wire(errors.RequestIdInUseError("r1"))
+    assert isinstance(used, openglm.RequestIdInUseError)
+    assert used.request_id == "r1"
+
+
+def test_the_message_is_the_daemons() -> None:
+    """What happened, and what to do, in the daemon's own words."""
+    assert through_the_wire(errors.DrainingError()).message == errors.DrainingError().message
+
+
+def test_an_unexpected_failure_is_a_daemon_error() -> None:
+    """A bug in the daemon is neither retried nor mistaken for the caller's fault."""
+    error = error_from_rpc(Failure(status_of_unexpected("r1", "t1")), ADDRESS)
+    assert type(error) is openglm.DaemonError
+    assert not error.retryable
+
+
+def test_the_daemons_deadline_is_a_timeout() -> None:
+    """Whichever side noticed it first."""
+    assert isinstance(error_from_rpc(Failure(status_of_deadline()), ADDRESS), openglm.DeadlineExceededError)
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "kind"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses", openglm.DaemonNotRunningError),
+        (grpc.StatusCode.UNAVAILABLE, "connect failed: Permission denied", openglm.AccessDeniedError),
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed", openglm.ConnectionLostError),
+        (grpc.StatusCode.UNAVAILABLE, "later", openglm.UnavailableError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max", openglm.MessageTooLargeError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "no", openglm.CapacityError),
+        (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", openglm.NotSupportedError),
+        (grpc.StatusCode.PERMISSION_DENIED, "no", openglm.AccessDeniedError),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", openglm.DeadlineExceededError),
+        (grpc.StatusCode.CANCELLED, "Locally cancelled", openglm.RequestCancelledError),
+        (grpc.StatusCode.DATA_LOSS, "odd", openglm.DaemonError),
+    ],
+)
+def test_grpcs_own_statuses_have_their_classes(
+    code: grpc.StatusCode, details: str, kind: type[openglm.OpenGLMError]
+) -> None:
+    """Failures that gRPC reports by itself carry no details; code and words decide."""
+    assert type(error_from_rpc(Bare(code, details), ADDRESS)) is kind
+
+
+def test_details_that_are_not_protobuf_are_ignored() -> None:
+    """A broken trailer does not hide the status."""
+    assert read_details(b"\xff\xff").code == ""

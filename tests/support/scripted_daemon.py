@@ -1,0 +1,48 @@
+"""A scripted daemon as a process: `python -m tests.support.scripted_daemon --config FILE [HOW]`.
+
+It answers every Generate with the request's model and its own pid, and leaves at the end of its standard input, as
+`autoglmd serve --exit-with-parent` does.
+
+    HOW     "serve" (the default); "fail": a line to stderr and exit code 3; "silent": never serves
+"""
+
+import argparse
+import os
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.support.scripted_server import ScriptedServer, answer
+
+
+class Echo(ScriptedServer):
+    """Says what it was asked."""
+
+    def Generate(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        """Answer with the model's name and our pid."""
+        self.play(answer(f"model={request.model!r}", f" pid={os.getpid()}"))
+        return super().Generate(request, context)
+
+
+def main() -> int:
+    """Run as the command line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("how", nargs="?", default="serve")
+    parser.add_argument("--config", type=Path, required=True)
+    options = parser.parse_args()
+    if options.how == "fail":
+        sys.stderr.write("MODEL_MISSING: there is no model\n")
+        return 3
+    if options.how == "silent":
+        sys.stdin.read()
+        return 0
+    config = tomllib.loads(options.config.read_text())
+    with Echo(Path(config["server"]["socket"])):
+        sys.stdin.read()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
