@@ -83,3 +83,8 @@ def test_the_user_of_the_unit_is_the_one_that_sysusers_makes(service: configpars
     made = (UNITS / "sysusers.d" / "autoglmd.conf").read_text()
     assert f"\nu {service['User']} " in made
     assert f" {service['Group']} " in (UNITS / "tmpfiles.d" / "autoglmd.conf").read_text()
+
+
+def test_nothing_is_reported_to_anybody() -> None:
+    """A box in a home or a factory tells no third party which models it runs."""
+    assert "\nEnvironment=ORT_DISABLE_TELEMETRY=1\n" in UNIT.read_text()
