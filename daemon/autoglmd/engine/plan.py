@@ -122,20 +122,27 @@ def _within(entries: list[Waiting], budget: int) -> list[Waiting]:
 
 
 def _batched(entries: list[Waiting], budget: int, padding: float) -> list[list[Waiting]]:
-    """Group by length, so that a run wastes at most `padding` of its tokens and all runs fit the budget."""
+    """Group by length, so that a run wastes at most `padding` of its tokens and all runs fit the budget.
+
+    Padding is paid from what all of them together leave of the budget, so it takes nobody's place.
+    """
     batches: list[list[Waiting]] = []
-    left = budget
+    spare = budget - sum(entry.prefill for entry in entries)
     for entry in sorted(entries, key=lambda each: -each.prefill):
         extended = [*batches[-1], entry] if batches else [entry]
-        used = sum(each.prefill for each in extended)
-        grows = _padded(extended) - _padded(extended[:-1])
-        if batches and used >= _padded(extended) * (1 - padding) and grows <= left:
+        waste = extended[0].prefill - entry.prefill
+        # A row without a token to compute cannot be in a run; those who have none start without one.
+        alike = bool(entry.prefill) == bool(extended[0].prefill)
+        if batches and alike and waste <= spare and _is_dense(extended, padding):
             batches[-1].append(entry)
-            left -= grows
-        elif entry.prefill <= left:
+            spare -= waste
+        else:
             batches.append([entry])
-            left -= entry.prefill
     return batches
+
+
+def _is_dense(batch: list[Waiting], padding: float) -> bool:
+    return sum(entry.prefill for entry in batch) >= _padded(batch) * (1 - padding)
 
 
 def _padded(batch: list[Waiting]) -> int:

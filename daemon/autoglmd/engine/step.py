@@ -65,9 +65,10 @@ class StepRunner:
     def end(self, sequence: Sequence, reason: FinishReason, error: Exception | None = None) -> None:
         """Forget a sequence and close the gap that its row leaves."""
         move = self._scheduler.remove(sequence)
+        # Told first: whatever becomes of the move, this one has ended.
+        self._tell_ended([sequence], reason, error)
         if move is not None:
             self._runner.move(*move)
-        self._tell_ended([sequence], reason, error)
 
     def abandon(self, error: Exception) -> None:
         """Forget everyone, rows and all."""
@@ -121,21 +122,25 @@ class StepRunner:
 
         if not self._attempt(run, list(sequences)):
             return
-        for each, sampled in zip(sequences, drawn, strict=True):
-            self._commit(each, sampled)
+        ends = [self._commit(each, sampled) for each, sampled in zip(sequences, drawn, strict=True)]
+        # Only now: a row that fills a gap brings along what this run wrote, so its sequence has to know of it.
+        for each, (reason, error) in zip(sequences, ends, strict=True):
+            if reason is not None:
+                self.end(each, reason, error)
 
-    def _commit(self, sequence: Sequence, sampled: Sampled | AutoglmError) -> None:
+    def _commit(
+        self, sequence: Sequence, sampled: Sampled | AutoglmError
+    ) -> tuple[FinishReason | None, AutoglmError | None]:
+        """Take a sequence's result. Returns why it is over, if it is."""
         if isinstance(sampled, AutoglmError):
-            self.end(sequence, FinishReason.ERROR, sampled)
-            return
+            return FinishReason.ERROR, sampled
         held = len(sequence.output_ids)
         reason = sequence.advance(sampled)
         if len(sequence.output_ids) > held:
             now = self._clock.monotonic()
             self._events.append(Emitted(sequence.sequence_id, sampled.token_id, sampled.logprobs, now))
             self.totals.output_tokens += 1
-        if reason is not None:
-            self.end(sequence, reason)
+        return reason, None
 
     def _attempt(self, run: Callable[[], None], sequences: list[Sequence]) -> bool:
         """Run the model; if that raises, give up these sequences and nobody else."""
@@ -163,3 +168,7 @@ def _draw(sequence: Sequence, logits: np.ndarray) -> Sampled | AutoglmError:
         return sequence.sampler.draw(logits, len(sequence.output_ids))
     except AutoglmError as error:
         return error
+    except Exception:
+        # A setting that nobody foresaw must not take the answers of the same run along.
+        log.exception("a draw failed; one request ends", extra={"sequence_ids": [sequence.sequence_id]})
+        return EngineFailedError("No token could be drawn with these sampling settings; this answer cannot go on.")

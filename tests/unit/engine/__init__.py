@@ -1,0 +1,1 @@
+"""The engine's parts, on a model made of arithmetic."""
