@@ -132,8 +132,9 @@ class Daemon:
         interval = self._notifier.watchdog_seconds
         if interval is None:
             return
-        pinged_at = self._clock.monotonic()
+        pinged_at: float | None = None
         while True:
+            # The whole interval for one step: on a slow box a chunk of a large model may take most of it.
             verdict = judge(self._beats(pinged_at), self._clock.monotonic(), stall_seconds=interval)
             if verdict.feed:
                 self._notifier.watchdog()
@@ -144,10 +145,10 @@ class Daemon:
                 served.engine.ping()
             await asyncio.sleep(interval / 3)
 
-    def _beats(self, pinged_at: float) -> list[EngineBeat]:
+    def _beats(self, pinged_at: float | None) -> list[EngineBeat]:
         pulses = ((served.engine.name, served.engine.pulse) for served in self._catalog.served())
         return [
-            EngineBeat(name, pulse.busy, pulse.last_progress, answered_ping=pulse.last_progress >= pinged_at)
+            EngineBeat(name, pulse.busy, pulse.last_progress, pinged_at is None or pulse.last_progress >= pinged_at)
             for name, pulse in pulses
         ]
 
