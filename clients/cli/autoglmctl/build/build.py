@@ -14,7 +14,9 @@ from autoglmctl.build.options import BuildOptions, KvPrecision
 from autoglmctl.build.progress import Progress
 from autoglmctl.build.report import BuildReport, write_report
 from autoglmctl.build.source import Source, open_source
+from autoglmctl.build.text import read_text, tokenize, windows
 from autoglmd.errors import NotSupportedError
+from autoglmd.host.files import sync_directory, sync_tree
 
 if TYPE_CHECKING:
     from autoglmctl.build.kv_cache import KvScales
@@ -39,7 +41,9 @@ def build_model(options: BuildOptions, progress: Progress) -> BuildReport:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{options.output.name}.", dir=options.output.parent) as work:
         report = _build_in(Path(work), source, options, progress)
+        sync_tree(Path(work) / "output")
         (Path(work) / "output").rename(options.output)
+        sync_directory(options.output.parent)
     return report
 
 
@@ -60,12 +64,13 @@ def _build_in(work: Path, source: Source, options: BuildOptions, progress: Progr
     float_folder, output = work / "float", work / "output"
     output.mkdir()
     copy_tokenizer(source, output)
+    ids = tokenize(output, read_text(options.kv.calibration))
     _export(work, source, options, progress)
     _finish_config(float_folder, output)
-    windows = _windows(output, options)
-    scales = _scales(float_folder, windows, options, progress)
+    cut = _windows(output, ids)
+    scales = _scales(float_folder, cut, options, progress)
     notes = convert(float_folder, output, options.weights, scales, lambda part: progress("quantize", part))
-    report = measure_and_prune(float_folder, output, windows, options, progress).with_notes(notes)
+    report = measure_and_prune(float_folder, output, cut, options, progress).with_notes(notes)
     write_report(report, output)
     return report
 
@@ -91,16 +96,13 @@ def _finish_config(float_folder: Path, output: Path) -> None:
     (output / "genai_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _windows(output: Path, options: BuildOptions) -> list[np.ndarray]:
-    from autoglmctl.build.text import read_text, tokenize, windows
-
+def _windows(output: Path, ids: np.ndarray) -> list[np.ndarray]:
     model = json.loads((output / "genai_config.json").read_text(encoding="utf-8"))["model"]
-    ids = tokenize(output, read_text(options.kv.calibration))
     return windows(ids, model["context_length"], model["vocab_size"])
 
 
 def _scales(
-    float_folder: Path, windows: list[np.ndarray], options: BuildOptions, progress: Progress
+    float_folder: Path, cut: list[np.ndarray], options: BuildOptions, progress: Progress
 ) -> list[KvScales] | None:
     if options.kv.precision is KvPrecision.FP32:
         return None
@@ -110,4 +112,4 @@ def _scales(
 
     turns = rotaries(graph.load(float_folder))
     runner = GraphRunner(float_folder, options.threads)
-    return calibrate(runner, turns, windows, options.kv, lambda part: progress("calibrate", part))
+    return calibrate(runner, turns, cut, options.kv, lambda part: progress("calibrate", part))

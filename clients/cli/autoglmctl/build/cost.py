@@ -44,9 +44,10 @@ def measure_here(folder: Path, threads: int, tokens: int) -> Cost:
     load_seconds = time.perf_counter() - started
     steps = min(DECODE_STEPS, runner.context_length - 1)
     ids = np.arange(min(tokens, runner.context_length - steps), dtype=np.int64) % runner.vocabulary
+    one = np.ones(1, dtype=np.int64)
     stream = runner.stream(ids.size + steps)
     prefills = [_seconds(lambda: stream.prefill(ids)) for _ in range(REPEATS)]
-    decodes = [_seconds(lambda: stream.decode(1)) for _ in range(steps)]
+    decodes = [_seconds(lambda: stream.append(one)) for _ in range(steps)]
     return Cost(
         size_bytes=size_bytes(folder),
         load_seconds=load_seconds,

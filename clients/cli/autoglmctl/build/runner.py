@@ -37,6 +37,7 @@ class GraphRunner:
         self.vocabulary = int(model["vocab_size"])
         self.context_length = int(model["context_length"])
         self.kv_shape = KvShape(decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"])
+        self.takes_positions = any(node.name == "position_ids" for node in self.session.get_inputs())
         self.kv_types = {
             node.name.removeprefix("past_key_values."): _TYPES[node.type]
             for node in self.session.get_inputs()
@@ -66,6 +67,8 @@ class GraphRunner:
 
     def _feed(self, ids: np.ndarray) -> dict[str, Any]:
         feed: dict[str, Any] = {"input_ids": ids, "attention_mask": np.ones(ids.shape, dtype=np.int64)}
+        if self.takes_positions:
+            feed["position_ids"] = np.broadcast_to(np.arange(ids.shape[1], dtype=np.int64), ids.shape)
         empty = (ids.shape[0], self.kv_shape.heads, 0, self.kv_shape.head_dim)
         for name, kind in self.kv_types.items():
             feed[f"past_key_values.{name}"] = np.zeros(empty, dtype=kind)
@@ -79,23 +82,27 @@ class Stream:
         """Take the KV memory from `runner`'s shape, `capacity` tokens of it."""
         shape = (1, runner.kv_shape.heads, capacity, runner.kv_shape.head_dim)
         self._session = runner.session
+        self._takes_positions = runner.takes_positions
         self._kv = {name: np.zeros(shape, dtype=kind) for name, kind in runner.kv_types.items()}
         self._length = 0
 
     def prefill(self, ids: np.ndarray) -> np.ndarray:
         """Start again with `ids`, int64 `[tokens]`; return the last position's logits, `[vocabulary]`."""
         self._length = 0
-        return self._run(ids[None])
+        return self.append(ids)
 
-    def decode(self, token: int) -> np.ndarray:
-        """Append one token; return its position's logits, `[vocabulary]`."""
-        return self._run(np.array([[token]], dtype=np.int64))
+    def append(self, ids: np.ndarray) -> np.ndarray:
+        """Go on with `ids`, int64 `[tokens]`; return the last position's logits, `[vocabulary]`."""
+        return self._run(ids[None])
 
     def _run(self, ids: np.ndarray) -> np.ndarray:
         self._length += ids.shape[1]
         binding = self._session.io_binding()
         binding.bind_cpu_input("input_ids", ids)
         binding.bind_cpu_input("attention_mask", np.ones((1, self._length), dtype=np.int64))
+        if self._takes_positions:
+            positions = np.arange(self._length - ids.shape[1], self._length, dtype=np.int64)[None]
+            binding.bind_cpu_input("position_ids", positions)
         binding.bind_output("logits")
         for name, array in self._kv.items():
             place = ("cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
