@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -47,6 +45,8 @@ def bench(invocation: Invocation, model: ModelOption, load: Load) -> None:
     Prompts are random tokens, each different, so that nothing is cached; answers run to their full length. Times are
     the client's own, from sending the request.
     """
+    import asyncio
+
     with StepBars(invocation.terminal) as bars:
         times = asyncio.run(_run(invocation, model.model, load, bars))
     result = summarize(times, min(load.streams, load.total), load.prompt_tokens)
@@ -54,6 +54,8 @@ def bench(invocation: Invocation, model: ModelOption, load: Load) -> None:
 
 
 async def _run(invocation: Invocation, model: str, load: Load, bars: StepBars) -> list[StreamTimes]:
+    import asyncio
+
     async with invocation.async_client() as client:
         served = await client.model(model)
         prompts = iter(random_prompts(load, served.vocab_size))
@@ -97,6 +99,8 @@ async def measure(
 
 def random_prompts(load: Load, vocab_size: int) -> Iterator[list[int]]:
     """A different prompt of random ordinary tokens for each request."""
+    import random
+
     draw = random.Random(load.seed)  # noqa: S311 - a benchmark's prompts are no secret
     lowest = min(_LOWEST_ID, vocab_size // 2)
     for _ in range(load.total):

@@ -50,16 +50,20 @@ def _flattened(command: Command, parameters: list[inspect.Parameter], doc: str |
     return run
 
 
-def _spread(item: inspect.Parameter) -> list[inspect.Parameter]:
-    if not is_dataclass(item.annotation):
-        return [item.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
-    types = get_type_hints(item.annotation, include_extras=True)
+def spread(group: Any) -> list[inspect.Parameter]:
+    """A dataclass's fields as keyword parameters."""
+    types = get_type_hints(group, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
     return [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, annotation=types[field.name], default=_default(field)
-        )
-        for field in fields(item.annotation)
+        inspect.Parameter(field.name, keyword, annotation=types[field.name], default=_default(field))
+        for field in fields(group)
     ]
+
+
+def _spread(item: inspect.Parameter) -> list[inspect.Parameter]:
+    if is_dataclass(item.annotation):
+        return spread(item.annotation)
+    return [item.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
 
 
 def _default(field: Field[Any]) -> Any:

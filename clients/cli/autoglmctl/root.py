@@ -1,7 +1,6 @@
 """The options that stand before a command's name."""
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -10,15 +9,23 @@ from autoglmctl.options import GlobalOptions
 from autoglmctl.parameters import flattened
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        # Only now: reading the installation's metadata takes longer than the rest of most commands.
+        from importlib.metadata import version
+
+        sys.stdout.write(f"autoglmctl {version('autoglmd')}\n")
+        raise typer.Exit
+
+
 @flattened
 def root(
     ctx: typer.Context,
     options: GlobalOptions,
     *,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[  # noqa: ARG001 - its callback acts
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Keep the global options for the command that follows."""
-    if show_version:
-        sys.stdout.write(f"autoglmctl {version('autoglmd')}\n")
-        raise typer.Exit
     ctx.obj = options
