@@ -100,7 +100,7 @@ def test_a_damaged_source_is_named(options: BuildOptions, name: str) -> None:
         ({"threads": -1}, "threads"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_named(options: BuildOptions, change: dict[str, object], field: str) -> None:
+def test_an_option_that_makes_no_sense_is_named(options: BuildOptions, change: dict[str, Any], field: str) -> None:
     """Options are checked before any work is done."""
     with pytest.raises(InvalidArgumentError, match=f"^{field}: "):
         build_model(replace(options, **change), _ignore)
