@@ -40,7 +40,8 @@ class FakeRunner:
         calls: names of the calls so far.
         failing: numbers of calls (counted from 0) that raise; a failed call may have written KV before.
         poisoned: a decode whose input token is one of these gives NaN for that row.
-        gate: a cleared event holds every call until it is set.
+        gate: a cleared event holds calls until it is set.
+        gate_from: number of the first call that the gate holds.
         reached: set when a call waits at the gate.
         closed: whether the engine let go of it.
     """
@@ -64,6 +65,7 @@ class FakeRunner:
         self.poisoned: set[int] = set()
         self.gate = Event()
         self.gate.set()
+        self.gate_from = 0
         self.reached = Event()
         self.closed = False
 
@@ -107,7 +109,7 @@ class FakeRunner:
     def _called(self, name: str) -> None:
         number = len(self.calls)
         self.calls.append(name)
-        if not self.gate.is_set():
+        if number >= self.gate_from and not self.gate.is_set():
             self.reached.set()
             assert self.gate.wait(LIMIT_SECONDS), "the gate was never opened"
         if number in self.failing:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from autoglmd.config import EngineConfig
 from autoglmd.engine.inbox import Cancel, Command, Inbox, Ping, Stop, Submit
 from autoglmd.engine.invariants import violations
-from autoglmd.engine.plan import Limits, plan_step
+from autoglmd.engine.plan import Limits, can_ever_fit, plan_step
 from autoglmd.engine.scheduler import Scheduler
-from autoglmd.engine.sequence import EngineEvent, Sequence, SequenceRequest
+from autoglmd.engine.sequence import Ended, EngineEvent, Sequence, SequenceRequest
 from autoglmd.engine.step import StepRunner
-from autoglmd.errors import EngineFailedError
+from autoglmd.errors import EngineFailedError, PromptTooLongError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import EngineStats, FinishReason
 from autoglmd.model.runner import ModelRunner, ModelSpec
@@ -57,7 +57,8 @@ class Engine:
             runner: owned by the engine from now on.
             limits: bounds of a step.
             clock: for timings and deadlines.
-            emit: called in the engine thread, once per step, with what happened in it; must not block.
+            emit: called once per step, with what happened in it, in the engine thread; after `stop`, in the thread
+                that submits. Must not block.
         """
         self.name = name
         self.limits = limits
@@ -94,8 +95,9 @@ class Engine:
         self._thread.start()
 
     def submit(self, request: SequenceRequest) -> None:
-        """Run a sequence; its events end with exactly one Ended."""
-        self._inbox.put(Submit(request))
+        """Run a sequence; its events end with exactly one Ended, which after `stop` is SHUTDOWN."""
+        if not self._inbox.put(Submit(request)):
+            self._tell((Ended(request.sequence_id, FinishReason.SHUTDOWN, self._clock.monotonic()),))
 
     def cancel(self, sequence_id: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
         """End a sequence within one step. Nothing happens if there is none of that id."""
@@ -123,13 +125,15 @@ class Engine:
                 log.critical("the engine lost its state; all its requests end", exc_info=error)
                 self._steps.abandon(EngineFailedError("The engine had to give up this answer. Try again."))
             self._publish()
+        for command in self._inbox.close():
+            if isinstance(command, Submit):
+                self._tell((Ended(command.request.sequence_id, FinishReason.SHUTDOWN, self._clock.monotonic()),))
         self._runner.close()
 
     def _obey(self, command: Command) -> None:
         match command:
             case Submit(request):
-                self._scheduler.enqueue(Sequence(request))
-                self._stats = replace(self._stats, requests_started=self._stats.requests_started + 1)
+                self._take_on(Sequence(request))
             case Cancel(sequence_id, reason):
                 self._cancelled[sequence_id] = reason
             case Stop():
@@ -137,12 +141,22 @@ class Engine:
             case Ping():
                 pass
 
+    def _take_on(self, sequence: Sequence) -> None:
+        self._stats = replace(self._stats, requests_started=self._stats.requests_started + 1)
+        self._scheduler.enqueue(sequence)
+        request, context = sequence.request, self.spec.context_tokens
+        if not can_ever_fit(request.promised_tokens, self.limits, context):
+            # It would wait for ever, and the line behind it too.
+            limit = min(context, self.limits.kv_tokens)
+            error = PromptTooLongError(len(request.prompt_ids), request.max_tokens, limit, "what the engine can hold")
+            self._steps.end(sequence, FinishReason.ERROR, error)
+
     def _turn(self) -> None:
         self._reap()
         plan = plan_step(self._scheduler.view(), self.limits)
         if self._scheduler.decoding or plan.admitted or plan.chunk:
             self._steps.run(plan)
-        if self._scheduler.is_idle:
+        if plan.admitted:
             self._check()
 
     def _reap(self) -> None:
@@ -167,9 +181,7 @@ class Engine:
             log.critical("engine invariant violated: %s", violation, extra={"model": self.name})
 
     def _publish(self) -> None:
-        events = self._steps.take_events()
-        if events:
-            self._emit(events)
+        self._tell(self._steps.take_events())
         totals = self._steps.totals
         self._stats = replace(
             self._stats,
@@ -183,3 +195,11 @@ class Engine:
             decode_seconds=totals.decode,
         )
         self._pulse = Pulse(busy=not self._scheduler.is_idle, last_progress=self._clock.monotonic())
+
+    def _tell(self, events: tuple[EngineEvent, ...]) -> None:
+        try:
+            if events:
+                self._emit(events)
+        except Exception:
+            # A defect of the listener's; the engine of everyone else must not die of it.
+            log.critical("what happened in a step could not be told", exc_info=True, extra={"model": self.name})

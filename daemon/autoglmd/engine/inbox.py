@@ -42,12 +42,21 @@ class Inbox:
     def __init__(self) -> None:
         self._commands: deque[Command] = deque()
         self._arrived = threading.Condition()
+        self._closed = False
 
-    def put(self, command: Command) -> None:
-        """Append a command, from any thread."""
+    def put(self, command: Command) -> bool:
+        """Append a command, from any thread. False: the inbox is closed, and nobody will read it."""
         with self._arrived:
-            self._commands.append(command)
-            self._arrived.notify()
+            if not self._closed:
+                self._commands.append(command)
+                self._arrived.notify()
+            return not self._closed
+
+    def close(self) -> tuple[Command, ...]:
+        """Take no more. Returns what is there and will not be taken."""
+        with self._arrived:
+            self._closed = True
+        return self.take(wait=False)
 
     def take(self, *, wait: bool) -> tuple[Command, ...]:
         """Everything that is there; with `wait`, sleep until there is something."""
