@@ -31,7 +31,7 @@ class AnswerText:
         """What was held back, at the end of the answer."""
         text, self.stop = self._matcher.push(self._detokenizer.flush())
         text += "" if self.stop else self._matcher.flush()
-        return self._take(text) if self._ids else None
+        return self._take(text) if text or self._ids else None
 
     def _take(self, text: str) -> TokenText:
         taken = TokenText(text, tuple(self._ids), tuple(self._logprobs))

@@ -3,40 +3,62 @@
 from autoglmd.model.tokenizer import Tokenizer
 
 _REPLACEMENT = "\ufffd"
-# A UTF-8 character has at most four bytes, so four byte tokens; after a few more the bytes are broken, not short.
+# A UTF-8 character has at most four bytes, so at most three of them show as broken while the last is missing.
+_MAX_OPEN = 3
+# After so many tokens without a whole character the bytes are broken, not short. Twice what one character takes,
+# because some tokenizers show every byte as broken until all of them are whole.
 _MAX_HELD = 8
+# A window that does not move on, because all of it is broken or special, is cut so that no token costs more for it.
+_MAX_WINDOW = 64
 
 
 class Detokenizer:
     """Incremental detokenizing of one answer.
 
-    A token's text depends on its neighbours (leading spaces, characters split over byte tokens), so each piece is the
-    difference of two decodings of a short window: with and without the new tokens.
+    A token's text depends on its neighbours (leading spaces, characters split over byte tokens), so each piece is what
+    one more token adds to the text of a short window. The window moves on wherever a character ends with a token.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._ids: list[int] = []
-        self._window = 0
-        self._read = 0
+        self._window: list[int] = []
+        self._whole = 0  # tokens of the window up to the last one that ended a character
+        self._shown = 0  # characters of the window's text that were released
 
     def push(self, token_id: int) -> str:
         """Take a token. Returns the text that became whole; empty while it ends inside a character."""
-        self._ids.append(token_id)
-        before, after = self._decode_window()
-        held = len(self._ids) - self._read
-        if after.endswith(_REPLACEMENT) and held < _MAX_HELD:
-            return ""
-        return self._release(before, after)
+        self._window.append(token_id)
+        text = self._tokenizer.decode(self._window)
+        open_end = self._open_end(text)
+        piece = text[self._shown : len(text) - open_end]
+        self._shown += len(piece)
+        if piece and not open_end:
+            self._move_on()
+        elif len(self._window) > _MAX_WINDOW:
+            self._cut(open_end)
+        return piece
 
     def flush(self) -> str:
         """What is still held, at the end of the answer."""
-        return self._release(*self._decode_window()) if self._read < len(self._ids) else ""
+        piece = self._tokenizer.decode(self._window)[self._shown :]
+        self._shown += len(piece)
+        return piece
 
-    def _decode_window(self) -> tuple[str, str]:
-        before = self._tokenizer.decode(self._ids[self._window : self._read])
-        return before, self._tokenizer.decode(self._ids[self._window :])
+    def _open_end(self, text: str) -> int:
+        """How many characters at the end may still become others."""
+        broken = len(text) - len(text.rstrip(_REPLACEMENT))
+        held = len(self._window) - self._whole
+        return broken if held < _MAX_HELD else min(broken, _MAX_OPEN)
 
-    def _release(self, before: str, after: str) -> str:
-        self._window, self._read = self._read, len(self._ids)
-        return after[len(before) :]
+    def _move_on(self) -> None:
+        rest = self._window[self._whole :]
+        shown = len(self._tokenizer.decode(rest))
+        # A window must not begin with white space or special tokens only: their text would be missing.
+        if shown:
+            self._window, self._shown = rest, shown
+        self._whole = len(self._window)
+
+    def _cut(self, open_end: int) -> None:
+        self._window = self._window[-_MAX_WINDOW // 2 :]
+        self._whole = 0
+        self._shown = max(0, len(self._tokenizer.decode(self._window)) - open_end)

@@ -11,11 +11,12 @@ class StopMatcher:
     def push(self, text: str) -> tuple[str, str]:
         """Take text. Returns what is safe to show, and the stop string that ends it (empty for none)."""
         text = self._held + text
-        found = [(text.find(stop), stop) for stop in self._stops if stop in text]
+        # The one that is complete first, so that it does not matter how the text was cut into tokens.
+        found = [(text.index(stop) + len(stop), text.index(stop), stop) for stop in self._stops if stop in text]
         if found:
             self._held = ""
-            index, stop = min(found)
-            return text[:index], stop
+            _, start, stop = min(found)
+            return text[:start], stop
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep], ""
