@@ -128,6 +128,9 @@ def test_the_daemons_deadline_is_a_timeout() -> None:
     assert isinstance(error_from_rpc(Failure(status_of_deadline()), ADDRESS), openglm.DeadlineExceededError)
 
 
+TOO_LARGE = "SERVER: Received message larger than max (5000 vs. 4000)"
+
+
 @pytest.mark.parametrize(
     ("code", "details", "kind"),
     [
@@ -135,7 +138,11 @@ def test_the_daemons_deadline_is_a_timeout() -> None:
         (grpc.StatusCode.UNAVAILABLE, "connect failed: Permission denied", openglm.AccessDeniedError),
         (grpc.StatusCode.UNAVAILABLE, "Socket closed", openglm.ConnectionLostError),
         (grpc.StatusCode.UNAVAILABLE, "later", openglm.UnavailableError),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max", openglm.MessageTooLargeError),
+        (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "SERVER: Received message larger than max (5 vs. 4)",
+            openglm.MessageTooLargeError,
+        ),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "no", openglm.CapacityError),
         (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", openglm.NotSupportedError),
         (grpc.StatusCode.PERMISSION_DENIED, "no", openglm.AccessDeniedError),
@@ -149,6 +156,12 @@ def test_grpcs_own_statuses_have_their_classes(
 ) -> None:
     """Failures that gRPC reports by itself carry no details; code and words decide."""
     assert type(error_from_rpc(Bare(code, details), ADDRESS)) is kind
+
+
+def test_the_sizes_of_a_message_too_large_are_said() -> None:
+    """In our words, with gRPC's numbers."""
+    failure = Bare(grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
+    assert error_from_rpc(failure, ADDRESS).message == "The message has 5000 bytes; at most 4000 are taken."
 
 
 def test_details_that_are_not_protobuf_are_ignored() -> None:

@@ -1,5 +1,7 @@
 """From a gRPC status to the error that says the same: one table, nothing else decides."""
 
+import re
+
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
@@ -57,6 +59,14 @@ _BY_STATUS: dict[grpc.StatusCode, type[OpenGLMError]] = {
 _NEVER_CONNECTED = ("failed to connect", "connect failed", "errors resolving", "handshake failed")
 _BROKE = ("socket closed", "connection reset", "broken pipe", "goaway", "stream removed", "recvmsg", "transport")
 
+_SIZES = re.compile(r"larger than max \((?P<bytes>\d+) vs\. (?P<limit>\d+)\)")
+# What this side did itself, gRPC tells in words about its own inside.
+_OWN_WORDS = {
+    grpc.StatusCode.DEADLINE_EXCEEDED: "The timeout passed before the answer was complete. "
+    "Give it more time, or fewer max_tokens.",
+    grpc.StatusCode.CANCELLED: "The call was cancelled on this side.",
+}
+
 
 def error_from_rpc(failure: grpc.RpcError, address: Address) -> OpenGLMError:
     """The typed error for a failed call, of either kind of client.
@@ -103,8 +113,12 @@ def _from_status(status: grpc.StatusCode, message: str, details: ErrorDetails, a
         return not_running(address, message)
     if status is grpc.StatusCode.UNAVAILABLE and _speaks_of(_BROKE, message):
         return errors.ConnectionLostError(f"The connection to {address} broke ({message}).", details)
-    if status is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
-        return errors.MessageTooLargeError(message, details)
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED and (sizes := _SIZES.search(message)):
+        text = f"The message has {sizes['bytes']} bytes; at most {sizes['limit']} are taken."
+        return errors.MessageTooLargeError(text, details, remedy="Send less at once.")
+    own_words = _OWN_WORDS.get(status)
+    if own_words is not None:
+        return _BY_STATUS[status](own_words, details)
     return _BY_STATUS.get(status, errors.DaemonError)(message, details)
 
 
