@@ -25,7 +25,7 @@ def build_app() -> typer.Typer:
         add_command(app, name, command)
     models = typer.Typer(help="List, inspect, build and prepare models.", no_args_is_help=True)
     for name, command in _MODEL_COMMANDS.items():
-        add_command(models, name, command)
+        add_command(models, name, command, offline=command in _OFFLINE)
     app.add_typer(models, name="model")
     return app
 
@@ -43,3 +43,4 @@ _MODEL_COMMANDS: dict[str, Command] = {
     "build": model.build,
     "prepare": model.prepare,
 }
+_OFFLINE: tuple[Command, ...] = (model.build, model.prepare)

@@ -126,7 +126,10 @@ def build(
     kv: KvChoices,
     rest: BuildChoices,
 ) -> None:
-    """Make a model that the daemon can load (needs the extra: pip install 'autoglmd[build]')."""
+    """Make a model that the daemon can load.
+
+    It takes the packages of autoglmd's extra `build`: torch, transformers, onnxruntime-genai.
+    """
     from autoglmctl.build.build import build_model
     from autoglmctl.build.report import to_markdown
 

@@ -17,8 +17,15 @@ def _option(*names: str, text: str, panel: str | None = None, **more: Any) -> An
 
 
 @dataclass(frozen=True)
-class GlobalOptions:
-    """Where the daemon is, and whether a program or a person reads what we print.
+class OutputOptions:
+    """Whether a program or a person reads what we print."""
+
+    json: Annotated[bool, _option("--json", text="Print JSON, for programs.")] = False
+
+
+@dataclass(frozen=True)
+class GlobalOptions(OutputOptions):
+    """Where the daemon is, too.
 
     Without socket and address, the client looks where AUTOGLMD_SOCKET and AUTOGLMD_ADDRESS say, then in the usual
     places.
@@ -50,12 +57,11 @@ class GlobalOptions:
         Path | None, _option("--tls-cert", text="PEM certificate to show to the daemon.", panel=CONNECTION)
     ] = None
     tls_key: Annotated[Path | None, _option("--tls-key", text="PEM key of that certificate.", panel=CONNECTION)] = None
-    json: Annotated[bool, _option("--json", text="Print JSON, for programs.")] = False
 
-    def over(self, earlier: Self) -> Self:
-        """These options where they were given, else the earlier ones."""
-        given = {item.name: getattr(self, item.name) or getattr(earlier, item.name) for item in fields(self)}
-        return type(self)(**given)
+    def overridden(self, later: OutputOptions) -> Self:
+        """These options, with the later word where there is one."""
+        names = [item.name for item in fields(self)]
+        return type(self)(**{name: getattr(later, name, None) or getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)

@@ -14,22 +14,23 @@ import typer
 
 from autoglmctl.failures import reported
 from autoglmctl.invocation import Invocation
-from autoglmctl.options import GlobalOptions
+from autoglmctl.options import GlobalOptions, OutputOptions
 
 Command = Callable[..., None]
 
 
-def add_command(app: typer.Typer, name: str, command: Command) -> None:
-    """Make `command` a command of `app`; its docstring is its help."""
+def add_command(app: typer.Typer, name: str, command: Command, *, offline: bool = False) -> None:
+    """Make `command` a command of `app`; its docstring is its help. One that is offline has no connection options."""
 
-    def run(ctx: typer.Context, invocation: GlobalOptions, **arguments: Any) -> None:
-        options = invocation.over(ctx.obj) if isinstance(ctx.obj, GlobalOptions) else invocation
+    def run(ctx: typer.Context, invocation: OutputOptions, **arguments: Any) -> None:
+        options: GlobalOptions = ctx.obj.overridden(invocation)
         with reported(as_json=options.json):
             command(Invocation(options), **arguments)
 
     context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
-    everywhere = inspect.Parameter("invocation", inspect.Parameter.KEYWORD_ONLY, annotation=GlobalOptions)
+    common = OutputOptions if offline else GlobalOptions
+    everywhere = inspect.Parameter("invocation", inspect.Parameter.KEYWORD_ONLY, annotation=common)
     app.command(name)(_flattened(run, [context, *own, everywhere], command.__doc__))
 
 

@@ -281,11 +281,7 @@ class ClientClosedError(OpenGLMError, RuntimeError):
 
 
 class DaemonStartError(OpenGLMError):
-    """A daemon of our own did not come up, or has ended.
-
-    Attributes:
-        log: the last lines that it wrote to stderr.
-    """
+    """A daemon of our own did not come up, or has ended; `log` has the last lines that it wrote to stderr."""
 
     code = "DAEMON_START_FAILED"
 

@@ -89,3 +89,14 @@ def test_the_later_word_on_a_global_option_wins(app: typer.Typer, calls: list[ob
 def test_the_docstring_is_the_help(app: typer.Typer) -> None:
     """What a reader of the code reads, a user reads, too."""
     assert "Draw a shape." in CliRunner().invoke(app, ["draw", "--help"]).stdout
+
+
+def test_an_offline_command_has_no_connection_options(app: typer.Typer) -> None:
+    """What works on files asks for no daemon; --json it has."""
+
+    def measure(invocation: Invocation) -> None:
+        """Measure."""
+
+    add_command(app, "measure", measure, offline=True)
+    assert run(app, "measure", "--json") == 0
+    assert run(app, "measure", "--socket", "/s") == 2
