@@ -1,6 +1,7 @@
 """The daemon's error table and the client's, held against each other through real statuses."""
 
 import inspect
+import re
 
 import grpc
 import pytest
@@ -162,6 +163,23 @@ def test_the_sizes_of_a_message_too_large_are_said() -> None:
     """In our words, with gRPC's numbers."""
     failure = Bare(grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
     assert error_from_rpc(failure, ADDRESS).message == "The message has 5000 bytes; at most 4000 are taken."
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ("connect failed: Connection refused", "nobody listens there.*systemctl"),
+        ("errors resolving x: Domain name not found", "not known.*systemctl"),
+        ("failed to connect; Socket closed", "may want TLS.*--tls-cert"),
+        ("failed to connect; CERTIFICATE_VERIFY_FAILED", "authority that we trust.*--tls-ca"),
+        ("failed to connect; Hostname Verification Check failed", "another name.*--tls-name"),
+    ],
+)
+def test_a_failed_connection_says_why_and_what_to_do(details: str, said: str) -> None:
+    """As far as gRPC's words tell it."""
+    error = error_from_rpc(Bare(grpc.StatusCode.UNAVAILABLE, details), ADDRESS)
+    assert isinstance(error, openglm.DaemonNotRunningError)
+    assert re.search(said, str(error))
 
 
 def test_details_that_are_not_protobuf_are_ignored() -> None:

@@ -206,7 +206,7 @@ def test_no_daemon_is_a_clear_error_with_the_remedy(tmp_path: Path, slept: list[
     """Nobody at the address: the error names it, and says how to start one."""
     with (
         Client(tmp_path / "none", retry=STEADY, sleep=slept.append) as client,
-        pytest.raises(openglm.DaemonNotRunningError, match=r"none.*no such file.*systemctl start autoglmd"),
+        pytest.raises(openglm.DaemonNotRunningError, match=r"none: there is no such socket.*systemctl start autoglmd"),
     ):
         client.status()
 

@@ -48,11 +48,11 @@ class Invocation:
 
     def _tls(self) -> Tls | None:
         options = self.options
-        if not (options.tls_ca or options.tls_cert or options.tls_key):
+        if not (options.tls_ca or options.tls_cert or options.tls_key or options.tls_name):
             return None
         from openglm import Tls
 
-        return Tls(ca=options.tls_ca, cert=options.tls_cert, key=options.tls_key)
+        return Tls(ca=options.tls_ca, cert=options.tls_cert, key=options.tls_key, server_name=options.tls_name)
 
     def show(self, value: Any, table: Any) -> None:
         """Print `value` as JSON, or call `table` for what people read."""

@@ -57,6 +57,10 @@ class GlobalOptions(OutputOptions):
         Path | None, _option("--tls-cert", text="PEM certificate to show to the daemon.", panel=CONNECTION)
     ] = None
     tls_key: Annotated[Path | None, _option("--tls-key", text="PEM key of that certificate.", panel=CONNECTION)] = None
+    tls_name: Annotated[
+        str,
+        _option("--tls-name", text="The name in that certificate, if not the address's.", panel=CONNECTION),
+    ] = ""
 
     def overridden(self, later: OutputOptions) -> Self:
         """These options, with the later word where there is one."""

@@ -10,6 +10,7 @@ from openglm import _errors as errors
 from openglm._address import Address
 from openglm._details import ErrorDetails
 from openglm._errors import OpenGLMError
+from openglm._unreachable import not_running
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
@@ -124,20 +125,3 @@ def _from_status(status: grpc.StatusCode, message: str, details: ErrorDetails, a
 
 def _speaks_of(phrases: tuple[str, ...], message: str) -> bool:
     return any(phrase in message.lower() for phrase in phrases)
-
-
-def not_running(address: Address, reason: str) -> OpenGLMError:
-    """The error for a connection that did not come about, with what to do about it."""
-    if "permission denied" in reason.lower():
-        remedy = "Join the socket's group, or ask the box's operator for access."
-        return errors.AccessDeniedError(f"The socket {address} may not be used by this user.", remedy=remedy)
-    remedy = (
-        "Start one with `systemctl start autoglmd` or `autoglmd serve`, or name its place in AUTOGLMD_SOCKET or "
-        "AUTOGLMD_ADDRESS."
-    )
-    return errors.DaemonNotRunningError(f"No daemon answers at {address}{_why(reason)}.", remedy=remedy)
-
-
-def _why(reason: str) -> str:
-    known = ("No such file or directory", "Connection refused", "Domain name not found", "handshake failed")
-    return next((f" ({phrase[0].lower()}{phrase[1:]})" for phrase in known if phrase in reason), "")
