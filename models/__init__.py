@@ -1,0 +1,1 @@
+"""Embedded models: how they are made from nothing."""

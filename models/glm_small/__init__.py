@@ -1,0 +1,1 @@
+"""The embedded default model glm-small: corpus, vocabulary, training and evaluation."""

@@ -1,0 +1,51 @@
+"""Measures glm-small on what training never saw: python -m models.glm_small.evaluate.
+
+Needs neither torch nor transformers. The INT8 bundle answers through the daemon's own runner; the FP32 checkpoint
+is judged by a numpy forward pass.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from models.glm_small.answering import BundleAnswers, CheckpointAnswers
+from models.glm_small.held_out import EVALUATION_SEED, cases
+from models.glm_small.score import Score, shortfalls, table
+
+_HERE = Path(__file__).parent
+BUNDLE = _HERE.parents[1] / "daemon" / "autoglmd" / "bundled" / "glm-small"
+CHECKPOINT = _HERE / "checkpoint"
+_PER_GROUP = 40
+
+
+def main() -> int:
+    """Print the table; return 1 when a target is missed or there is nothing to measure."""
+    options = _options()
+    asked = cases(options.per_group, options.seed)
+    fp32 = int8 = None
+    if (options.checkpoint / "model.safetensors").is_file():
+        fp32 = Score("FP32", tuple(CheckpointAnswers(options.checkpoint).right(asked)))
+    if (options.bundle / "genai_config.json").is_file():
+        int8 = Score("INT8", tuple(BundleAnswers(options.bundle, options.threads).right(asked)))
+    scores = [score for score in (fp32, int8) if score is not None]
+    if not scores:
+        print(f"Nothing to measure: no checkpoint in {options.checkpoint}, no bundle in {options.bundle}.")
+        return 1
+    print(table(asked, scores))
+    missed = shortfalls(fp32, int8)
+    print(*missed, sep="\n", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="the INT8 bundle")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the FP32 checkpoint, if there is one")
+    parser.add_argument("--per-group", type=int, default=_PER_GROUP, help="cases per split, category and language")
+    parser.add_argument("--seed", type=int, default=EVALUATION_SEED)
+    parser.add_argument("--threads", type=int, default=0, help="0: one per core")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

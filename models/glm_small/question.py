@@ -1,0 +1,84 @@
+"""Draws questions about the model, the box and everything that it politely declines."""
+
+from random import Random
+
+from models.glm_small import manners, phrase
+from models.glm_small.example import Example, pattern_key, preferred
+from models.glm_small.grammar_file import Language, Topic, questions, read
+
+_DECLINED = {"knowledge": 5, "realtime": 3, "skills": 3, "unknown_device": 2, "unclear": 1}
+_IDENTITY_WEIGHT = 3
+_SYLLABLES = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
+_FIRST_ROW, _LAST_ROW = 0xB0, 0xD6  # the rows of GB2312 that hold its everyday characters
+
+
+class Asker:
+    """Asks random questions in one language."""
+
+    def __init__(self, rng: Random, language: Language, only_held_out: bool = False) -> None:
+        """Ask with all patterns, or, to find evaluation cases sooner, with held-out ones alone where there are any."""
+        self._rng = rng
+        self._only_held_out = only_held_out
+        self._language: Language = language
+        self._topics = questions(language)
+        self._weights = [_weight(topic) for topic in self._topics]
+        table = read(f"questions_{language}")
+        self._openers: list[str] = table["openers"]
+        self._closers: list[str] = table["closers"]
+
+    def ask(self) -> Example:
+        """A question of a random kind."""
+        topic = self._rng.choices(self._topics, self._weights)[0]
+        pattern = self._rng.choice(preferred(topic.patterns, self._language, self._only_held_out))
+        text, subjects = self._fill(topic, pattern)
+        key = pattern_key(self._language, pattern)
+        category = "decline" if topic.key in _DECLINED else "about"
+        return Example(self._dress(topic, text), topic.answer, category, self._language, (key,), subjects)
+
+    def _fill(self, topic: Topic, pattern: str) -> tuple[str, tuple[str, ...]]:
+        rng, subjects = self._rng, []
+        while "{x}" in pattern:
+            subject = self._subject(topic)
+            subjects.append(f"topic|{self._language}|{topic.key}|{subject}")
+            pattern = pattern.replace("{x}", subject, 1)
+        while "{n}" in pattern:
+            pattern = pattern.replace("{n}", str(rng.randint(1, rng.choice((10, 100, 1000)))), 1)
+        return pattern.replace("{r}", self._maybe_room()), tuple(subjects)
+
+    def _subject(self, topic: Topic) -> str:
+        if not topic.topics or (topic.key == "knowledge" and self._rng.random() < 0.3):
+            return self._invented_word()
+        return self._rng.choice(topic.topics)
+
+    def _invented_word(self) -> str:
+        # Made-up words teach the model that whatever it does not know, it declines.
+        rng = self._rng
+        if self._language == "en":
+            return "".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4)))
+        return "".join(_everyday_character(rng) for _ in range(rng.randint(2, 4)))
+
+    def _maybe_room(self) -> str:
+        if self._rng.random() < 0.5:
+            return ""
+        name = phrase.room_text(self._rng, self._language, phrase.draw_single_room(self._rng))
+        return name + ("的" if self._language == "zh" else " ")
+
+    def _dress(self, topic: Topic, text: str) -> str:
+        rng = self._rng
+        if topic.key in ("hello", "thanks", "goodbye", "unclear"):
+            return manners.finish(rng, self._language, text)
+        opener = rng.choice(self._openers) if rng.random() < 0.35 else ""
+        closer = rng.choice(self._closers) if rng.random() < 0.25 else ""
+        mark = rng.choice("?？") if rng.random() < 0.3 else ""
+        return (
+            manners.finish(rng, self._language, opener + text + closer) if not mark else opener + text + closer + mark
+        )
+
+
+def _weight(topic: Topic) -> int:
+    return _IDENTITY_WEIGHT if topic.key == "identity" else _DECLINED.get(topic.key, 1)
+
+
+def _everyday_character(rng: Random) -> str:
+    row, cell = rng.randint(_FIRST_ROW, _LAST_ROW), rng.randint(0xA1, 0xFE)
+    return bytes((row, cell)).decode("gb2312")

@@ -1,0 +1,84 @@
+"""Training and evaluation share nothing that is held out."""
+
+import pytest
+
+from models.glm_small.corpus import Corpus
+from models.glm_small.example import Example
+from models.glm_small.grammar_file import LANGUAGES, patterns, questions
+from models.glm_small.held_out import Case, cases
+from models.glm_small.split import Split, held_out
+
+TURNS = 3000
+
+
+@pytest.fixture(scope="module")
+def trained() -> list[Example]:
+    """A stretch of the training corpus, with the turns of conversations."""
+    corpus = Corpus("a test")
+    turns = [corpus.turn() for _ in range(TURNS)]
+    return turns + [turn for _ in range(500) for turn in corpus.conversation(3)]
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Case]:
+    """A small evaluation set."""
+    return cases(per_group=4)
+
+
+def test_training_uses_no_held_out_pattern_and_no_held_out_combination(trained: list[Example]) -> None:
+    """Whatever the training corpus says, none of its keys is held out."""
+    assert not [key for turn in trained for key in (*turn.patterns, *turn.combinations) if held_out(key)]
+
+
+def test_every_evaluation_case_has_what_its_split_promises(asked: list[Case]) -> None:
+    """New phrasings consist of held-out patterns alone, new combinations of held-out combinations alone."""
+    for case in asked:
+        last = case.conversation[-1]
+        new_pattern, new_combination = case.split in ("pattern", "both"), case.split in ("combination", "both")
+        assert all(held_out(key) == new_pattern for key in last.patterns), case
+        assert all(held_out(key) == new_combination for key in last.combinations), case
+        assert last.combinations or not new_combination, case
+
+
+def test_what_is_held_out_never_occurs_in_training(trained: list[Example], asked: list[Case]) -> None:
+    """The keys that make a case new are disjoint from all keys seen in training."""
+    seen = {key for turn in trained for key in (*turn.patterns, *turn.combinations)}
+    new = {
+        key
+        for case in asked
+        for key in (*case.conversation[-1].patterns, *case.conversation[-1].combinations)
+        if held_out(key)
+    }
+    assert new
+    assert seen.isdisjoint(new)
+
+
+def test_no_evaluation_sentence_occurs_in_training(trained: list[Example], asked: list[Case]) -> None:
+    """Not a single text of the evaluation set was seen, whatever its keys say."""
+    assert {case.text for case in asked}.isdisjoint(turn.text for turn in trained)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_about_a_tenth_of_the_patterns_is_held_out(language: str) -> None:
+    """The hash takes whole patterns at the intended rate, of commands and of questions."""
+    language = "zh" if language == "zh" else "en"
+    commands = [pattern for group in patterns(language).values() for pattern in group]
+    asked = [pattern for topic in questions(language) for pattern in topic.patterns]
+    out = [pattern for pattern in commands + asked if held_out(f"pattern|{language}|{pattern}")]
+    assert 0.06 < len(out) / len(commands + asked) < 0.14
+
+
+def test_the_evaluation_set_is_the_same_every_time() -> None:
+    """The same seed gives the same cases."""
+    assert cases(per_group=2) == cases(per_group=2)
+
+
+@pytest.mark.parametrize("split", ["combination", "pattern"])
+def test_a_category_that_a_split_cannot_have_is_an_error(split: Split) -> None:
+    """Scenes combine nothing; asking for new combinations of them says so instead of searching for ever."""
+    corpus = Corpus(1, split)
+    if split == "pattern":
+        assert corpus.turn("en", "scene").category == "scene"
+    else:
+        with pytest.raises(LookupError, match="has nothing for split"):
+            corpus.turn("en", "scene")
