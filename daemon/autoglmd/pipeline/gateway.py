@@ -21,7 +21,7 @@ from autoglmd.messages import (
 from autoglmd.pipeline.admission import Admission
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.prefetch import Job
-from autoglmd.pipeline.prompts import to_ids
+from autoglmd.pipeline.prompts import to_tokens
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
 from autoglmd.pipeline.stream import AnswerStream
@@ -79,8 +79,8 @@ class Gateway:
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokens:
         """See GatewayPort.tokenize."""
         rules = self.catalog.serving(model).rules
-        ids = await asyncio.to_thread(to_ids, prompt, rules)
-        return Tokens(tuple(ids), tuple(rules.tokenizer.decode([each]) for each in ids))
+        # All of it in a thread: a prompt of megabytes must not hold up everybody's streams.
+        return await asyncio.to_thread(to_tokens, prompt, rules)
 
     def models(self) -> tuple[ModelInfo, ...]:
         """See GatewayPort.models."""
@@ -122,6 +122,7 @@ class Gateway:
         # In this order: a prefetch thread that submits in between looks at the job again afterwards.
         entry.job.cancelled = reason
         entry.served.engine.cancel(entry.job.sequence_id, reason)
+        entry.stream.end_in_line(reason)
 
     def _close(self, entry: OpenRequest) -> None:
         """Runs on every path: the stream ended, the client vanished, or the request was refused."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from autoglmd.engine.engine import Engine
 from autoglmd.engine.sequence import Admitted, Ended, EngineEvent, SequenceRequest
+from autoglmd.errors import DrainingError
 from autoglmd.messages import FinishReason, GenerationRequest
 from autoglmd.pipeline.prompts import PromptRules, to_sequence
 
@@ -41,6 +42,7 @@ class Prefetcher:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._places = threading.Semaphore(depth)
         self._ready: set[str] = set()
+        self._stopping = False
         self._engine: Engine | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"prefetch-{name}-{index}", daemon=True)
@@ -65,7 +67,8 @@ class Prefetcher:
                 self._places.release()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Let the threads end. Jobs that are still in the line are not answered; drain first."""
+        """Let the threads end. Jobs that are still in the line are answered with DrainingError."""
+        self._stopping = True
         for _ in self._threads:
             self._jobs.put(None)
             self._places.release()
@@ -85,6 +88,9 @@ class Prefetcher:
         """Returns whether the request is with the engine now."""
         engine = self._engine
         assert engine is not None
+        if self._stopping:
+            job.answer(DrainingError())
+            return False
         try:
             sequence = to_sequence(job.request, job.sequence_id, self._rules)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer

@@ -7,7 +7,7 @@ import numpy as np
 
 from autoglmd.engine.sequence import SequenceRequest
 from autoglmd.errors import InvalidArgumentError, NotSupportedError, PromptTooLongError
-from autoglmd.messages import ChatPrompt, GenerationRequest, Prompt, SamplingParams, TextPrompt, TokenPrompt
+from autoglmd.messages import ChatPrompt, GenerationRequest, Prompt, SamplingParams, TextPrompt, TokenPrompt, Tokens
 from autoglmd.model.chat_template import ChatTemplate
 from autoglmd.model.sampler import Sampling
 from autoglmd.model.tokenizer import Tokenizer
@@ -57,6 +57,12 @@ def to_ids(prompt: Prompt, rules: PromptRules) -> list[int]:
     if max(ids) >= rules.vocab_size:
         raise InvalidArgumentError(field, f"has id {max(ids)}; the model knows 0 to {rules.vocab_size - 1}.")
     return ids
+
+
+def to_tokens(prompt: Prompt, rules: PromptRules) -> Tokens:
+    """Ids and pieces of a prompt. Raises as `to_ids`."""
+    ids = to_ids(prompt, rules)
+    return Tokens(tuple(ids), tuple(rules.tokenizer.decode([each]) for each in ids))
 
 
 def to_sequence(request: GenerationRequest, sequence_id: str, rules: PromptRules) -> SequenceRequest:

@@ -21,6 +21,6 @@ class ServedModel:
 
     def stop(self, timeout_seconds: float) -> bool:
         """Stop its threads and free the model. False: the engine thread did not end in time."""
-        stopped = self.engine.stop(timeout_seconds)
+        # The source first, so that what it has handed over meets an engine that still answers.
         self.prefetcher.stop(timeout_seconds)
-        return stopped
+        return self.engine.stop(timeout_seconds)

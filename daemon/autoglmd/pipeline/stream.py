@@ -39,6 +39,7 @@ class AnswerStream:
         self._text = AnswerText(tokenizer, request.stop)
         self._clock = clock
         self._items: asyncio.Queue[Item] = asyncio.Queue()
+        self._in_line = True
         self._prompt_tokens = 0
         self._output_tokens = 0
         self._admitted_at: float | None = None
@@ -49,30 +50,39 @@ class AnswerStream:
 
     def put(self, item: Item) -> None:
         """On the loop: what the request became, then what the engine says of it."""
+        self._in_line = False
         self._items.put_nowait(item)
+
+    def end_in_line(self, reason: FinishReason) -> None:
+        """On the loop: end a request that nobody has looked at yet. One that the engine knows, the engine ends."""
+        if self._in_line:
+            self.put(Ended("", reason, self._clock.monotonic()))
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
         """The stream. Raises, before its first event, why the request cannot be served."""
-        sequence = await self._items.get()
-        if isinstance(sequence, Exception):
+        item = await self._items.get()
+        if isinstance(item, Exception):
             self.finished = self.engine_ended = True
-            raise sequence
-        assert isinstance(sequence, SequenceRequest)
-        yield self._started(sequence)
-        while not self.finished:
-            item = await self._items.get()
+            raise item
+        yield self._started(item)
+        while True:
             for event in self._heard(item):
                 yield event
+            if self.finished:
+                return
+            item = await self._items.get()
 
-    def _started(self, sequence: SequenceRequest) -> Started:
-        self._prompt_tokens = len(sequence.prompt_ids)
+    def _started(self, item: SequenceRequest | EngineEvent) -> Started:
+        seed = 0
+        if isinstance(item, SequenceRequest):  # else it ended in the line: no tokens, no seed
+            self._prompt_tokens, seed = len(item.prompt_ids), item.sampling.seed
         return Started(
             request_id=self._request.request_id,
             model=self._model,
             model_version=self._version,
             prompt_tokens=self._prompt_tokens,
             cached_tokens=0,
-            seed=sequence.sampling.seed,
+            seed=seed,
             trace_id=self._request.trace_id,
         )
 
@@ -89,7 +99,7 @@ class AnswerStream:
                 yield from self._end(item)
 
     def _token(self, item: Emitted) -> Iterator[StreamEvent]:
-        self._first_at = self._first_at or item.at
+        self._first_at = item.at if self._first_at is None else self._first_at
         self._output_tokens += 1
         shown = self._text.push(item.token_id, item.logprobs)
         if shown is not None:
@@ -104,7 +114,7 @@ class AnswerStream:
             yield shown
         reason = FinishReason.STOP if self._text.stop else item.reason
         error = DrainingError() if reason is FinishReason.SHUTDOWN else item.error
-        yield self._finish(reason, item.at, error)
+        yield self._finish(reason, item.at, None if self._text.stop else error)
 
     def _finish(self, reason: FinishReason, at: float, error: Exception | None) -> Finished:
         self.finished = True

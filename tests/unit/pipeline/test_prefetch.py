@@ -1,0 +1,226 @@
+"""The prefetch threads: bounded ahead of the engine, and honest with what is cancelled meanwhile."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from autoglmd.engine.sequence import Admitted, Ended, SequenceRequest
+from autoglmd.errors import DrainingError, InvalidArgumentError
+from autoglmd.messages import FinishReason, GenerationRequest, SamplingParams, TextPrompt
+from autoglmd.pipeline.prefetch import Job, Prefetcher
+from autoglmd.pipeline.prompts import PromptRules
+
+LIMIT_SECONDS = 10.0
+
+
+class GatedTokenizer:
+    """One token per character; holds while the gate is closed."""
+
+    size = 512
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.texts: list[str] = []
+        self.arrived = threading.Semaphore(0)
+
+    def encode(self, text: str, *, add_prefix: bool) -> list[int]:
+        """See Tokenizer.encode."""
+        self.texts.append(text)
+        self.arrived.release()
+        assert self.gate.wait(LIMIT_SECONDS)
+        return [ord(letter) % 100 for letter in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Not needed here."""
+        raise NotImplementedError
+
+
+class FakeEngine:
+    """Notes what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self._changed = threading.Condition()
+
+    def submit(self, request: SequenceRequest) -> None:
+        """See Engine.submit."""
+        self._note("submit", request.sequence_id)
+
+    def cancel(self, sequence_id: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
+        """See Engine.cancel."""
+        self._note(reason.value, sequence_id)
+
+    def wait(self, count: int) -> None:
+        """Until it was told so many things."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.told) >= count, LIMIT_SECONDS), self.told
+
+    def _note(self, what: str, sequence_id: str) -> None:
+        with self._changed:
+            self.told.append((what, sequence_id))
+            self._changed.notify_all()
+
+
+class Rig:
+    """A prefetcher between a tokenizer and an engine that both obey the test."""
+
+    def __init__(self, depth: int, threads: int = 1) -> None:
+        self.tokenizer = GatedTokenizer()
+        rules = PromptRules(self.tokenizer, None, 512, 64, 64, 8, frozenset({2}), SamplingParams())
+        self.engine = FakeEngine()
+        self.prefetcher = Prefetcher(rules, depth, threads, "tiny")
+        self.prefetcher.start(self.engine)  # type: ignore[arg-type]
+        self.answers: dict[str, SequenceRequest | Exception] = {}
+        self.answered = threading.Semaphore(0)
+
+    def put(self, name: str, text: str = "abc") -> Job:
+        """Hand over a job; its answer lands in `answers`."""
+        request = GenerationRequest(name, "", TextPrompt(text), SamplingParams(), None, (), False, None, 0.0, "")
+
+        def answer(result: SequenceRequest | Exception) -> None:
+            self.answers[name] = result
+            self.answered.release()
+
+        job = Job(request, name, answer)
+        self.prefetcher.put(job)
+        return job
+
+    def wait_answers(self, count: int) -> None:
+        """Until so many more jobs are answered."""
+        for _ in range(count):
+            assert self.answered.acquire(timeout=LIMIT_SECONDS)
+
+    def wait_tokenizing(self, count: int = 1) -> None:
+        """Until the tokenizer was called so many more times."""
+        for _ in range(count):
+            assert self.tokenizer.arrived.acquire(timeout=LIMIT_SECONDS)
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Rig]]:
+    """Rigs that are stopped afterwards, with no thread left."""
+    rigs: list[Rig] = []
+
+    def made(depth: int, threads: int = 1) -> Rig:
+        rigs.append(Rig(depth, threads))
+        return rigs[-1]
+
+    yield made
+    for rig in rigs:
+        rig.tokenizer.gate.set()
+        rig.prefetcher.stop(LIMIT_SECONDS)
+        assert not any(thread.is_alive() for thread in rig.prefetcher._threads)
+
+
+def test_a_job_becomes_a_sequence_that_the_engine_gets(make: Callable[..., Rig]) -> None:
+    """The stream hears of it before the engine does, so no event can come first."""
+    rig = make(depth=2)
+    rig.put("a", "hi")
+    rig.engine.wait(1)
+    sequence = rig.answers["a"]
+    assert isinstance(sequence, SequenceRequest)
+    assert sequence.prompt_ids.tolist() == [4, 5]
+    assert rig.engine.told == [("submit", "a")]
+
+
+def test_no_more_are_ready_than_the_depth_says(make: Callable[..., Rig]) -> None:
+    """Beyond the depth jobs stay untouched until one of the ready ones has a row, or has ended."""
+    rig = make(depth=2)
+    for name in "abcd":
+        rig.put(name, name)
+    rig.engine.wait(2)
+    assert rig.tokenizer.texts == ["a", "b"]
+    rig.prefetcher.observe([Admitted("a", 0.0)])
+    rig.engine.wait(3)
+    assert rig.tokenizer.texts == ["a", "b", "c"]
+    rig.prefetcher.observe([Ended("a", FinishReason.LENGTH, 0.0), Ended("b", FinishReason.CANCELLED, 0.0)])
+    rig.engine.wait(4)
+    assert rig.tokenizer.texts == ["a", "b", "c", "d"]
+
+
+def test_a_sequence_gives_its_place_back_once(make: Callable[..., Rig]) -> None:
+    """Having got a row and having ended are not two places."""
+    rig = make(depth=1)
+    for name in "abcd":
+        rig.put(name, name)
+    rig.engine.wait(1)
+    rig.prefetcher.observe([Admitted("a", 0.0), Ended("a", FinishReason.LENGTH, 0.0)])
+    rig.engine.wait(2)
+    rig.prefetcher.observe([Admitted("b", 0.0)])
+    rig.engine.wait(3)
+    assert rig.tokenizer.texts == ["a", "b", "c"]
+
+
+def test_a_refused_prompt_is_answered_and_holds_no_place(make: Callable[..., Rig]) -> None:
+    """What cannot be served is told so; the next one takes its place."""
+    rig = make(depth=1)
+    rig.put("bad", "")
+    rig.put("good")
+    rig.engine.wait(1)
+    assert isinstance(rig.answers["bad"], InvalidArgumentError)
+    assert rig.engine.told == [("submit", "good")]
+
+
+def test_a_job_that_nobody_waits_for_is_not_tokenized(make: Callable[..., Rig]) -> None:
+    """A client that left the line costs nothing more."""
+    rig = make(depth=1)
+    rig.tokenizer.gate.clear()
+    rig.put("first")
+    rig.wait_tokenizing()
+    rig.put("gone", "gone").abandoned = True
+    rig.put("next", "next")
+    rig.tokenizer.gate.set()
+    rig.engine.wait(1)
+    rig.prefetcher.observe([Admitted("first", 0.0)])
+    rig.engine.wait(2)
+    assert rig.tokenizer.texts == ["abc", "next"]
+    assert "gone" not in rig.answers
+
+
+def test_one_who_is_cancelled_while_being_tokenized_ends_in_the_engine(make: Callable[..., Rig]) -> None:
+    """The engine was told before it knew the sequence, so it is told again, with the reason."""
+    rig = make(depth=1)
+    rig.tokenizer.gate.clear()
+    job = rig.put("a")
+    rig.wait_tokenizing()
+    job.cancelled = FinishReason.SHUTDOWN
+    rig.tokenizer.gate.set()
+    rig.engine.wait(2)
+    assert rig.engine.told == [("submit", "a"), ("shutdown", "a")]
+
+
+def test_threads_share_the_work_and_the_depth(make: Callable[..., Rig]) -> None:
+    """Two threads tokenize at once, and are still bounded together."""
+    rig = make(depth=3, threads=2)
+    rig.tokenizer.gate.clear()
+    for name in "abcdef":
+        rig.put(name, name)
+    rig.wait_tokenizing(2)
+    rig.tokenizer.gate.set()
+    rig.engine.wait(3)
+    assert sorted(rig.tokenizer.texts) == ["a", "b", "c"]
+
+
+def test_stopping_answers_those_who_are_still_in_line(make: Callable[..., Rig]) -> None:
+    """Threads that wait for a place, with jobs in the line, end at once, and every job has its answer."""
+    rig = make(depth=1)
+    for name in "abc":
+        rig.put(name)
+    rig.engine.wait(1)
+    rig.prefetcher.stop(LIMIT_SECONDS)
+    assert not any(thread.is_alive() for thread in rig.prefetcher._threads)
+    rig.wait_answers(3)
+    assert isinstance(rig.answers["b"], DrainingError)
+    assert isinstance(rig.answers["c"], DrainingError)
+
+
+def test_stopping_does_not_wait_longer_than_it_may(make: Callable[..., Rig]) -> None:
+    """A thread deep in somebody's prompt is left to itself."""
+    rig = make(depth=1)
+    rig.tokenizer.gate.clear()
+    rig.put("slow")
+    rig.wait_tokenizing()
+    rig.prefetcher.stop(0.0)
+    assert rig.prefetcher._threads[0].is_alive()

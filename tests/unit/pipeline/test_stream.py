@@ -1,0 +1,157 @@
+"""One request's stream: Started first, exactly one Finished last, whatever the engine says."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Prefilled, SequenceRequest
+from autoglmd.errors import DrainingError, EngineFailedError, PromptTooLongError
+from autoglmd.messages import (
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    PrefillProgress,
+    SamplingParams,
+    Started,
+    StreamEvent,
+    TextPrompt,
+    Timings,
+    TokenText,
+    Usage,
+)
+from autoglmd.model.sampler import Sampling
+from autoglmd.pipeline.stream import AnswerStream, Item
+from tests.support.fake_clock import FakeClock
+from tests.support.fixture_models import tokenizer_of
+
+TOKENIZER = tokenizer_of("tiny-per-token")
+SEQUENCE = SequenceRequest("r#0", np.array([4, 5, 6], np.int64), 9, frozenset({2}), Sampling(seed=77))
+ARRIVED = 100.0
+
+
+def ids_of(text: str) -> list[int]:
+    """Its tokens."""
+    return TOKENIZER.encode(text, add_prefix=False)
+
+
+def request(stop: tuple[str, ...] = ()) -> GenerationRequest:
+    """A request that arrived at ARRIVED."""
+    return GenerationRequest("r", "", TextPrompt("x"), SamplingParams(), None, stop, False, None, ARRIVED, "t1")
+
+
+def emitted(text: str, at: float = 101.5) -> list[EngineEvent]:
+    """The tokens of a text, as the engine tells them."""
+    return [Emitted("r#0", token, None, at) for token in ids_of(text)]
+
+
+def ended(reason: FinishReason, error: Exception | None = None) -> Ended:
+    """The engine's last word."""
+    return Ended("r#0", reason, 103.0, error)
+
+
+async def heard(items: Sequence[Item], stop: tuple[str, ...] = ()) -> tuple[list[StreamEvent], AnswerStream]:
+    """Put everything in, read the stream to its end."""
+    stream = AnswerStream(request(stop), "tiny", "v1", TOKENIZER, FakeClock())
+    for item in items:
+        stream.put(item)
+    async with asyncio.timeout(5):
+        return [event async for event in stream.events()], stream
+
+
+def last(events: list[StreamEvent]) -> Finished:
+    """The one Finished, which is the last event."""
+    finished = [event for event in events if isinstance(event, Finished)]
+    assert finished == [events[-1]]
+    return finished[0]
+
+
+async def test_a_stream_tells_what_it_is_then_its_text_then_its_end() -> None:
+    """Started carries what the client cannot know, Finished what it all came to."""
+    events, stream = await heard(
+        [SEQUENCE, Admitted("r#0", 101.0), *emitted("hello"), ended(FinishReason.LENGTH)],
+    )
+    assert events[0] == Started("r", "tiny", "v1", 3, 0, 77, "t1")
+    assert "".join(event.text for event in events if isinstance(event, TokenText)) == "hello"
+    assert last(events) == Finished(
+        FinishReason.LENGTH, Usage(3, 0, len(ids_of("hello"))), Timings(1.0, 0.5, 1.5, 3.0), "", None
+    )
+    assert stream.engine_ended
+
+
+@pytest.mark.parametrize("reason", list(FinishReason))
+@pytest.mark.parametrize("progress", range(4))
+async def test_every_reason_at_every_moment_gives_one_finished(reason: FinishReason, progress: int) -> None:
+    """Before a row, during prefill, during the answer: one Started, one Finished with the engine's reason."""
+    so_far: list[EngineEvent] = [Admitted("r#0", 101.0), Prefilled("r#0", 5, 9), *emitted("a")][:progress]
+    events, _ = await heard([SEQUENCE, *so_far, ended(reason, EngineFailedError("x"))])
+    assert isinstance(events[0], Started)
+    assert last(events).reason is reason
+
+
+@pytest.mark.parametrize("items", [[], [Admitted("r#0", 101.0)]])
+async def test_timings_of_what_never_happened_are_nothing(items: list[EngineEvent]) -> None:
+    """A request that never had a row spent all its time in the queue; one without a token all the rest in prefill."""
+    events, _ = await heard([SEQUENCE, *items, ended(FinishReason.CANCELLED)])
+    expected = Timings(1.0, 2.0, 0.0, 3.0) if items else Timings(3.0, 0.0, 0.0, 3.0)
+    assert last(events).timings == expected
+
+
+async def test_times_count_from_zero_too() -> None:
+    """A first token at the clock's zero is a first token."""
+    early = [Admitted("r#0", -1.0), *emitted("a", at=0.0), *emitted("b", at=5.0)]
+    events, _ = await heard([SEQUENCE, *early, ended(FinishReason.LENGTH)])
+    assert last(events).timings.prefill == 1.0
+
+
+async def test_a_refusal_is_raised_before_the_first_event() -> None:
+    """A prompt that does not fit is the call's error, not an event."""
+    stream = AnswerStream(request(), "tiny", "v1", TOKENIZER, FakeClock())
+    stream.put(PromptTooLongError(9, 1, 8, "the context"))
+    with pytest.raises(PromptTooLongError):
+        await anext(stream.events())
+    assert stream.engine_ended
+
+
+async def test_progress_is_told_between_the_chunks_but_not_at_the_end() -> None:
+    """The last chunk needs no progress: a token follows at once."""
+    events, _ = await heard([SEQUENCE, Prefilled("r#0", 4, 9), Prefilled("r#0", 9, 9), ended(FinishReason.LENGTH)])
+    assert [event for event in events if isinstance(event, PrefillProgress)] == [PrefillProgress(4, 9)]
+
+
+async def test_a_stop_string_finishes_before_the_engine_knows() -> None:
+    """What the engine still says is not heard, and the stream says that the engine goes on."""
+    events, stream = await heard([SEQUENCE, *emitted("ab.cd"), ended(FinishReason.LENGTH)], stop=(".",))
+    assert "".join(event.text for event in events if isinstance(event, TokenText)) == "ab"
+    assert (last(events).reason, last(events).stop) == (FinishReason.STOP, ".")
+    assert not stream.engine_ended
+
+
+async def test_held_text_is_told_when_the_answer_ends() -> None:
+    """The beginning of a stop string that did not come, and a character that is not whole, are part of the answer."""
+    half = Emitted("r#0", ids_of("😀")[0], None, 102.0)
+    events, _ = await heard([SEQUENCE, *emitted("ab"), half, ended(FinishReason.CANCELLED)], stop=("b\ufffd!",))
+    assert "".join(event.text for event in events if isinstance(event, TokenText)) == "ab\ufffd"
+    assert last(events).reason is FinishReason.CANCELLED
+
+
+async def test_a_stop_string_that_is_complete_in_the_flush_is_a_stop_without_error() -> None:
+    """The answer is whole, so the engine's error is none of the client's."""
+    half = Emitted("r#0", ids_of("😀")[0], None, 102.0)
+    items = [SEQUENCE, *emitted("ab"), half, ended(FinishReason.ERROR, EngineFailedError("x"))]
+    events, _ = await heard(items, stop=("b\ufffd",))
+    assert (last(events).reason, last(events).stop, last(events).error) == (FinishReason.STOP, "b\ufffd", None)
+
+
+async def test_shutdown_carries_the_error_of_a_daemon_that_stops() -> None:
+    """The client learns that it may come back."""
+    events, _ = await heard([SEQUENCE, ended(FinishReason.SHUTDOWN)])
+    assert isinstance(last(events).error, DrainingError)
+
+
+async def test_an_error_travels_with_its_reason() -> None:
+    """What the engine gives as the cause is what the client gets."""
+    error = EngineFailedError("the model failed")
+    events, _ = await heard([SEQUENCE, *emitted("a"), ended(FinishReason.ERROR, error)])
+    assert last(events).error is error
