@@ -38,12 +38,13 @@ class StepBars:
         if step not in self._tasks:
             self._begin(step, done)
         elif self._progress is not None and done is not None:
-            self._progress.update(self._tasks[step], completed=done)
+            self._progress.update(self._tasks[step], completed=done, total=1.0)
 
     def _begin(self, step: str, done: float | None) -> None:
         if self._progress is None:
             self._tasks[step] = None
             self._terminal.remark(f"{step} ...")
             return
-        total = None if done is None else 1.0
+        # Until it has come a little way, a bar that moves to and fro is the honest one.
+        total = 1.0 if done else None
         self._tasks[step] = self._progress.add_task(step, total=total, completed=done or 0.0, note="")
