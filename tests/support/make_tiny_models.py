@@ -7,6 +7,7 @@ Their answers are noise, but always the same noise: weights and tokenizers come 
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tempfile
@@ -131,11 +132,10 @@ def write_tokenizer(kind: str, folder: Path) -> None:
 def _write_sentencepiece(folder: Path) -> None:
     import sentencepiece
 
-    corpus = folder / "corpus.txt"
-    corpus.write_text(TEXT * 20, encoding="utf-8")
+    model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus),
-        model_prefix=str(folder / "tokenizer"),
+        sentence_iterator=iter(TEXT.splitlines() * 20),
+        model_writer=model,
         vocab_size=VOCABULARY,
         model_type="bpe",
         byte_fallback=True,
@@ -144,8 +144,7 @@ def _write_sentencepiece(folder: Path) -> None:
         normalization_rule_name="identity",
         minloglevel=2,
     )
-    corpus.unlink()
-    (folder / "tokenizer.vocab").unlink()
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
 
 
 def _write_byte_level(folder: Path) -> None:

@@ -43,8 +43,8 @@ def convert(
 
 def _quantize_weights(model: ir.Model, options: WeightOptions, progress: Callable[[float], None]) -> list[str]:
     limit = REDUCED_LIMIT if options.reduce_range else FULL_LIMIT
-    per_token = PerTokenRewriter(model, limit)
     layers = graph.projections(model)
+    per_token = PerTokenRewriter(model, [layer for layer in layers if not in_groups(layer.name, options)], limit)
     group_notes: dict[str, list[str]] = {}
     for number, layer in enumerate(layers):
         if in_groups(layer.name, options):

@@ -6,6 +6,9 @@ order, so a row's result does not depend on the other rows of its batch, nor on 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 import onnx_ir as ir
 
@@ -16,6 +19,14 @@ ACTIVATION_LIMIT = 127
 ACTIVATION_ZERO_POINT = 128
 SMALLEST_MAXIMUM = 1e-30
 """What an all-zero row is divided by instead of 0: its integers, and so its result, are then 0, not NaN."""
+
+
+@dataclass(frozen=True)
+class _Quantized:
+    """A distinct input of products: its integers, and the factor per row that their products still need."""
+
+    integers: ir.Value
+    factor: ir.Value
 
 
 def quantize(weight: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,42 +43,64 @@ def quantize(weight: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
 class PerTokenRewriter:
     """Replaces MatMuls by W8A8 products; quantizes each distinct input once (q, k, v; gate, up)."""
 
-    def __init__(self, model: ir.Model, limit: int) -> None:
-        """Take the graph to change and the largest absolute integer of the weights."""
+    def __init__(self, model: ir.Model, layers: Iterable[Projection], limit: int) -> None:
+        """Take the graph, the layers that will be rewritten, and the largest absolute integer of the weights."""
         self._model = model
+        self._nodes = {layer.node for layer in layers}
         self._limit = limit
-        self._quantized: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        self._quantized: dict[ir.Value, _Quantized] = {}
+        self._left_over: dict[ir.Value, ir.Value] = {}
+        """Values that still lack a factor per row, which the products made of them bring in."""
 
     def rewrite(self, projection: Projection) -> None:
-        """Replace the projection's MatMul: the integers of its input, times the weight, times the row maxima."""
-        integers, maxima = self._quantize_input(projection)
+        """Replace the projection's MatMul: the integers of its input, times the weight, times the row's factor."""
+        quantized = self._quantize_input(projection)
         weights, scales = quantize(projection.read(), self._limit)
         prefix, name = projection.name, projection.node.name
-        product = ir.node(
-            "MatMulIntegerToFloat",
-            [
-                integers,
-                graph.constant(self._model, f"{prefix}.weight_i8", weights),
-                self._step(),
-                graph.constant(self._model, f"{prefix}.weight_scales", scales),
-                self._zero_point(),
-            ],
-            domain=CONTRIB,
-            name=f"{name}_integer",
-            num_outputs=1,
-        )
+        inputs = [
+            quantized.integers,
+            graph.constant(self._model, f"{prefix}.weight_i8", weights),
+            self._step(),
+            graph.constant(self._model, f"{prefix}.weight_scales", scales),
+            self._zero_point(),
+        ]
+        product = ir.node("MatMulIntegerToFloat", inputs, domain=CONTRIB, name=f"{name}_integer")
         product.outputs[0].name = f"{name}_integer/output_0"
-        scaled = ir.node("Mul", [product.outputs[0], maxima], name=f"{name}_scaled")
-        graph.replace(projection.node, [product, scaled])
+        gated = self._gated(projection.node)
+        if gated is not None:
+            self._left_over[gated] = quantized.factor
+            graph.replace(projection.node, [product])
+        else:
+            scaled = ir.node("Mul", [product.outputs[0], quantized.factor], name=f"{name}_scaled")
+            graph.replace(projection.node, [product, scaled])
 
-    def _quantize_input(self, projection: Projection) -> tuple[ir.Value, ir.Value]:
+    def _gated(self, node: ir.Node) -> ir.Value | None:
+        """Return the product that `node`'s result goes into, if its factor can wait until behind the next layer.
+
+        `up` goes only into `activation(gate) * up`, and that only into `down`, whose own quantization divides any
+        factor of a row out. So `up`'s row factor is multiplied with `down`'s, one number per row, instead of with
+        the widest activations of the layer.
+        """
+        users = [use.node for use in node.outputs[0].uses()]
+        if len(users) != 1 or users[0].op_type != "Mul":
+            return None
+        product: ir.Value = users[0].outputs[0]
+        readers = {use.node for use in product.uses()}
+        return product if readers and readers <= self._nodes else None
+
+    def _quantize_input(self, projection: Projection) -> _Quantized:
         value = projection.node.inputs[0]
         if value is None:
             raise ValueError(f"{projection.name} has no input")
         if value not in self._quantized:
             nodes = self._quantize_nodes(value)
+            maxima, integers = nodes[2].outputs[0], nodes[4].outputs[0]
+            waiting = self._left_over.get(value)
+            if waiting is not None:
+                nodes.append(self._node("Mul", [maxima, waiting], value))
+                maxima = nodes[-1].outputs[0]
             projection.node.graph.insert_before(projection.node, nodes)
-            self._quantized[value] = (nodes[-1].outputs[0], nodes[2].outputs[0])
+            self._quantized[value] = _Quantized(integers, maxima)
         return self._quantized[value]
 
     def _quantize_nodes(self, value: ir.Value) -> list[ir.Node]:
