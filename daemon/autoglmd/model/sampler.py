@@ -15,6 +15,9 @@ from autoglmd.messages import Logprob, SamplingParams, TokenLogprobs
 
 Row = NDArray[np.float32]
 
+_LARGEST = float(np.finfo(np.float32).max)
+_FIRST_HEAD = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -69,11 +72,11 @@ class Sampler:
         Raises:
             EngineFailedError: the logits are not numbers.
         """
+        # The maximum tells of any NaN or infinity. Minus infinity is how a model rules a token out.
+        if not np.isfinite(logits.max()):
+            raise EngineFailedError("The model gave logits that are not numbers; this answer cannot go on.")
         scores = self._penalized(logits)
         token_id = int(scores.argmax()) if self._sampling.temperature == 0 else self._random(scores, position)
-        # argmax returns the first NaN if there is one, so the chosen score tells of any.
-        if not np.isfinite(logits[token_id]):
-            raise EngineFailedError("The model gave logits that are not numbers; this answer cannot go on.")
         logprobs = None if self._sampling.logprobs < 0 else _report(logits, token_id, self._sampling.logprobs)
         return Sampled(token_id, logprobs)
 
@@ -90,9 +93,10 @@ class Sampler:
         scores = logits.copy()
         if self._seen:
             seen = np.fromiter(self._seen, np.int64)
-            held = scores[seen]
-            factor = np.float32(settings.repetition_penalty)
-            scores[seen] = np.where(held > 0, held / factor, held * factor)
+            held = scores[seen].astype(np.float64)
+            factor = settings.repetition_penalty
+            # The smallest factors that the contract lets in would make infinities, which no softmax survives.
+            scores[seen] = np.clip(np.where(held > 0, held / factor, held * factor), -_LARGEST, _LARGEST)
         if self._output_counts:
             ids = np.fromiter(self._output_counts, np.int64)
             counts = np.fromiter(self._output_counts.values(), np.float32)
@@ -100,17 +104,28 @@ class Sampler:
         return scores
 
     def _random(self, scores: Row, position: int) -> int:
+        ids, weights = self._candidates(scores)
+        cumulative = np.cumsum(weights)
+        uniform = np.random.Generator(np.random.Philox(key=self._sampling.seed, counter=position)).random()
+        # Below the sum even after rounding: behind it there may be tokens of no weight.
+        point = min(uniform * cumulative[-1], np.nextafter(cumulative[-1], 0.0))
+        return int(ids[np.searchsorted(cumulative, point, side="right")])
+
+    def _candidates(self, scores: Row) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids that may be drawn and their probabilities, as multiples of the best one's."""
         settings = self._sampling
-        candidates = _largest(scores, settings.top_k)
-        weights = _softmax(scores[candidates].astype(np.float64) / settings.temperature)
-        keep = _kept(weights, settings.top_p, settings.min_p)
-        cumulative = np.cumsum(weights[:keep])
-        uniform = np.random.Generator(np.random.Philox(key=settings.seed, counter=position)).random()
-        index = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
-        return int(candidates[min(index, keep - 1)])
+        ids = _largest(scores, settings.top_k) if settings.top_k else np.arange(len(scores))
+        weights = np.exp((scores[ids].astype(np.float64) - float(scores.max())) / settings.temperature)
+        if settings.top_p < 1.0:
+            kept = _nucleus(weights, settings.top_p)
+            ids, weights = ids[kept], weights[kept]
+        if settings.min_p > 0.0:
+            kept = np.flatnonzero(weights >= settings.min_p)
+            ids, weights = ids[kept], weights[kept]
+        return ids, weights
 
 
-def _largest(scores: Row, count: int) -> NDArray[np.int64]:
+def _largest(scores: Row | NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Ids of the `count` largest scores (all for 0), best first; ties in the order of the ids."""
     if 0 < count < len(scores):
         threshold = np.partition(scores, len(scores) - count)[len(scores) - count]
@@ -122,19 +137,17 @@ def _largest(scores: Row, count: int) -> NDArray[np.int64]:
     return candidates[order[:count]]
 
 
-def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    weights = np.exp(scores - scores[0])
-    return np.asarray(weights / weights.sum())
-
-
-def _kept(weights: NDArray[np.float64], top_p: float, min_p: float) -> int:
-    """How many of the sorted weights stay: the smallest head that holds top_p, and those above min_p x the best."""
-    keep = len(weights)
-    if top_p < 1.0:
-        keep = int(np.searchsorted(np.cumsum(weights), top_p, side="left")) + 1
-    if min_p > 0.0:
-        keep = min(keep, int(np.count_nonzero(weights >= min_p * weights[0])))
-    return max(1, min(keep, len(weights)))
+def _nucleus(weights: NDArray[np.float64], top_p: float) -> NDArray[np.int64]:
+    """Indices of the smallest set of the largest weights that holds `top_p` of their sum, best first."""
+    target = top_p * weights.sum()
+    count = _FIRST_HEAD
+    # Nearly always a short head holds it; sorting a whole vocabulary would take longer than a step.
+    while True:
+        head = _largest(weights, count)
+        cumulative = np.cumsum(weights[head])
+        if cumulative[-1] >= target or count >= len(weights):
+            return head[: int(np.searchsorted(cumulative, target, side="left")) + 1]
+        count *= 16
 
 
 def _report(logits: Row, token_id: int, count: int) -> TokenLogprobs:

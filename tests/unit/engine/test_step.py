@@ -48,7 +48,7 @@ def test_a_row_that_fills_a_gap_brings_the_token_of_the_same_step_along() -> Non
     assert stepper.tokens("last") == expected_tokens([2, 3], 6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.tuples(st.lists(st.integers(1, 63), min_size=1, max_size=24), st.integers(1, 9)), max_size=9),
     st.integers(1, 4),

@@ -1,0 +1,1 @@
+"""The model room's parts, each alone."""

@@ -1,0 +1,49 @@
+"""Model names and what has become of them."""
+
+import pytest
+
+from autoglmd.errors import ModelNotFoundError, ModelNotReadyError
+from autoglmd.messages import ModelInfo, ModelState
+from autoglmd.pipeline.catalog import Catalog
+from autoglmd.pipeline.served import ServedModel
+
+
+def served(name: str) -> ServedModel:
+    """A loaded model, of which only the name matters here."""
+    return ServedModel(ModelInfo(name, ModelState.READY, version="v1"), *[None] * 4)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    """Three names, the first the default, of which one is loaded, one failed, one not looked at yet."""
+    catalog = Catalog(("a", "b", "c"), "a")
+    catalog.add(served("a"))
+    catalog.mark("b", ModelState.FAILED, "its weights are broken.")
+    return catalog
+
+
+def test_an_empty_name_means_the_default(catalog: Catalog) -> None:
+    """Requests that name nothing, and those that name the default, meet the same model."""
+    assert catalog.serving("") is catalog.serving("a")
+    assert catalog.info("").is_default
+    assert [each.info.name for each in catalog.served()] == ["a"]
+
+
+def test_a_model_that_failed_says_why(catalog: Catalog) -> None:
+    """A request for it gets the reason that the operator gets."""
+    with pytest.raises(ModelNotReadyError, match="'b' is not ready: its weights are broken"):
+        catalog.serving("b")
+    assert catalog.info("b").state is ModelState.FAILED
+
+
+def test_a_model_that_is_loading_says_so(catalog: Catalog) -> None:
+    """The client may try again."""
+    with pytest.raises(ModelNotReadyError, match=r"it is loading\. Try again"):
+        catalog.serving("c")
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(catalog: Catalog) -> None:
+    """The names are in the error, in the configuration's order."""
+    with pytest.raises(ModelNotFoundError, match=r"'x'.*Served: a, b, c"):
+        catalog.serving("x")
+    assert [info.name for info in catalog.infos()] == ["a", "b", "c"]

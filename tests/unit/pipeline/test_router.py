@@ -1,0 +1,46 @@
+"""Events cross from the engine's thread to the loop, each to its stream."""
+
+import asyncio
+import threading
+
+from autoglmd.engine.sequence import Admitted, EngineEvent
+from autoglmd.pipeline.router import Router
+
+
+async def test_each_listener_hears_its_own_events_on_the_loop() -> None:
+    """Events of others, and of nobody, are not heard."""
+    router = Router(asyncio.get_running_loop())
+    heard: dict[str, list[EngineEvent]] = {"a": [], "b": []}
+    threads = set()
+
+    def listener(name: str, event: EngineEvent) -> None:
+        threads.add(threading.get_ident())
+        heard[name].append(event)
+
+    router.listen("a", lambda event: listener("a", event))
+    router.listen("b", lambda event: listener("b", event))
+    events = tuple(Admitted(name, 0.0) for name in "axb")
+    await asyncio.to_thread(router.deliver, events)
+    await asyncio.sleep(0)
+    assert heard == {"a": [events[0]], "b": [events[2]]}
+    assert threads == {threading.get_ident()}
+
+
+async def test_nothing_is_heard_after_forgetting() -> None:
+    """What was already on its way to a closed stream is dropped."""
+    router = Router(asyncio.get_running_loop())
+    heard: list[EngineEvent] = []
+    router.listen("a", heard.append)
+    router.deliver((Admitted("a", 0.0),))
+    router.forget("a")
+    router.forget("a")
+    await asyncio.sleep(0)
+    assert heard == []
+
+
+def test_a_closed_loop_is_nobody_to_tell() -> None:
+    """An engine that outlives the loop by a step does not die of it."""
+    loop = asyncio.new_event_loop()
+    router = Router(loop)
+    loop.close()
+    router.deliver((Admitted("a", 0.0),))
