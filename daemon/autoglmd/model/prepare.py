@@ -11,12 +11,14 @@ kept beside it, says which, and whoever loads it compares the key first.
 Recovery: the folder appears whole or not at all (`host.files.replacing_directory`); a stale one is made anew.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
 import shutil
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from autoglmd.host.facts import HostFacts, read_facts
 from autoglmd.host.files import replacing_directory
 from autoglmd.model.bundle import Bundle, weights_bytes
 from autoglmd.model.device import CPU
+from autoglmd.model.reduced_range import copy_reduced, needs_reducing, saturates
 
 KEY_FILE = "prepared.json"
 GRAPH_FILE = "model.onnx"
@@ -35,8 +38,8 @@ FORMAT = 1
 """Counted up when a prepared folder's content changes meaning."""
 INLINE_BYTES = 1024
 """Initializers up to this size stay in model.onnx."""
-NEEDED_TIMES = 2.2
-"""Most that a prepared model takes, as a multiple of the bundle's weights: as shipped, as packed, and a little."""
+NEEDED_TIMES = 3.2
+"""Most that preparing takes, as a multiple of the bundle's weights: as shipped, as packed, a copy, and a little."""
 _ENTRIES = {
     "session.save_external_prepacked_constant_initializers": "1",
     "session.optimized_model_external_initializers_file_name": DATA_FILE,
@@ -88,13 +91,15 @@ def prepare(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> Prepare
     """
     if providers != (CPU,):
         raise NotSupportedError(f"Models are prepared for the CPU; {', '.join(providers)} load them as shipped.")
-    key = key_of(bundle, read_facts())
+    facts = read_facts()
+    key = key_of(bundle, facts)
     started = time.monotonic()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _check_space(bundle, folder.parent)
         with replacing_directory(folder) as staging:
-            _save_optimized(bundle.graph, staging / GRAPH_FILE)
+            with _sound_graph(bundle.graph, staging, facts) as graph:
+                _save_optimized(graph, staging / GRAPH_FILE)
             _write_key(staging / KEY_FILE, key, time.monotonic() - started)
     except OSError as error:
         raise HostError(f"{folder} cannot be written: {error}. Free some space or choose another folder.") from error
@@ -120,6 +125,16 @@ def key_of(bundle: Bundle, facts: HostFacts) -> PreparedKey:
         cpu_features=_digest(facts.cpu_features),
         session_options=_digest(f"{name}={value}" for name, value in _ENTRIES.items()),
     )
+
+
+@contextlib.contextmanager
+def _sound_graph(graph: Path, staging: Path, facts: HostFacts) -> Iterator[Path]:
+    """Yield the graph that computes rightly on this processor: as shipped, or a copy with 7-bit weights."""
+    if not (saturates(facts) and needs_reducing(graph)):
+        yield graph
+        return
+    with tempfile.TemporaryDirectory(dir=staging) as folder:
+        yield copy_reduced(graph, Path(folder))
 
 
 def _digest(words: Iterable[str]) -> str:
