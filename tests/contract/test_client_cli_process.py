@@ -2,10 +2,11 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,11 @@ class Screen:
             self.seen += os.read(self._main, 4096).decode(errors="replace")
         return self.seen
 
+    def until_prompt(self, after: str) -> None:
+        """Read until the chat asks for input after `after`; keys pressed earlier would be lost."""
+        while not re.search(re.escape(after) + r"[^>]*> ", self.seen):
+            self.seen += os.read(self._main, 4096).decode(errors="replace")
+
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self._main, text.encode())
@@ -59,22 +65,43 @@ class Screen:
         """Ctrl-C, as the terminal would deliver it."""
         self.process.send_signal(signal.SIGINT)
 
-    def close(self) -> int:
+    def wait(self) -> int:
         """Wait for the end; returns the exit code."""
-        code = self.process.wait(LIMIT_SECONDS)
+        return self.process.wait(LIMIT_SECONDS)
+
+    def close(self) -> None:
+        """End it, if a test has failed before its end."""
+        self.process.kill()
+        self.process.wait()
         os.close(self._main)
-        return code
 
 
-def test_ctrl_c_cancels_the_generation_and_exits_130(server: ScriptedServer, tmp_path: Path) -> None:
+Start = Callable[..., Screen]
+
+
+@pytest.fixture
+def on_screen(tmp_path: Path) -> Iterator[Start]:
+    """Starts autoglmctl on a pseudo-terminal of its own, and never leaves one behind."""
+    screens: list[Screen] = []
+
+    def start(*words: str) -> Screen:
+        screens.append(Screen(*words, home=tmp_path))
+        return screens[-1]
+
+    yield start
+    for screen in screens:
+        screen.close()
+
+
+def test_ctrl_c_cancels_the_generation_and_exits_130(server: ScriptedServer, on_screen: Start) -> None:
     """The daemon stops computing, the shell's prompt begins a line of its own, and there is no traceback."""
     server.play([started(), token("half", 1), Hang()])
-    screen = Screen("generate", "x", "--socket", str(server.path), home=tmp_path)
+    screen = on_screen("generate", "x", "--socket", str(server.path))
     screen.until("half")
     screen.interrupt()
     assert server.gone.wait(LIMIT_SECONDS)
     screen.until("half\r\n")
-    assert screen.close() == 130
+    assert screen.wait() == 130
     assert "Traceback" not in screen.seen
 
 
@@ -94,53 +121,55 @@ def test_a_reader_that_leaves_ends_the_command_quietly(server: ScriptedServer) -
     assert server.gone.wait(LIMIT_SECONDS)
 
 
-def test_a_long_prompt_shows_a_bar_that_goes_away(server: ScriptedServer, tmp_path: Path) -> None:
+def test_a_long_prompt_shows_a_bar_that_goes_away(server: ScriptedServer, on_screen: Start) -> None:
     """On a terminal the prefill's progress is seen while it lasts."""
     server.play([started(), prefill(512, 2048), token("done", 1), finished()])
-    screen = Screen("generate", "x", "--socket", str(server.path), home=tmp_path)
+    screen = on_screen("generate", "x", "--socket", str(server.path))
     screen.until("done\r\n")
-    assert screen.close() == 0
+    assert screen.wait() == 0
     assert "512/2048 tokens" in screen.seen
     # Erase the bar's line, then the answer.
     assert screen.seen.rindex("\x1b[2K") < screen.seen.index("done")
 
 
-def test_control_characters_do_not_reach_the_terminal(server: ScriptedServer, tmp_path: Path) -> None:
+def test_control_characters_do_not_reach_the_terminal(server: ScriptedServer, on_screen: Start) -> None:
     """A model's words are no commands to the screen; a pipe gets them as they are."""
     server.play(answer("a\x1b[2Jb"), answer("a\x1b[2Jb"))
-    screen = Screen("generate", "x", "--socket", str(server.path), home=tmp_path)
+    screen = on_screen("generate", "x", "--socket", str(server.path))
     screen.until("b\r\n")
-    assert screen.close() == 0
+    assert screen.wait() == 0
     assert "a�[2Jb" in screen.seen
     words = [*AUTOGLMCTL, "generate", "x", "--socket", str(server.path)]
     assert subprocess.run(words, capture_output=True, check=True).stdout == b"a\x1b[2Jb\n"
 
 
-def test_chat_on_a_terminal_stops_an_answer_and_goes_on(server: ScriptedServer, tmp_path: Path) -> None:
+def test_chat_on_a_terminal_stops_an_answer_and_goes_on(
+    server: ScriptedServer, on_screen: Start, tmp_path: Path
+) -> None:
     """Ctrl-C ends the answer, not the conversation; Ctrl-D ends that, and the history is kept for its owner."""
     server.answer("GetModel", MODEL)
     server.play([started(), token("half", 1), Hang()], answer("whole"))
-    screen = Screen("chat", "--socket", str(server.path), home=tmp_path)
-    screen.until("/help shows the commands")
+    screen = on_screen("chat", "--socket", str(server.path))
+    screen.until_prompt("/help shows the commands")
     screen.type("one\n")
     screen.until("half")
     screen.interrupt()
-    screen.until("(stopped)")
+    screen.until_prompt("(stopped)")
     screen.type("two\n")
-    screen.until("whole")
+    screen.until_prompt("whole")
     screen.type("\x04")
-    assert screen.close() == 0
+    assert screen.wait() == 0
     assert [turn.content for turn in server.requests[2].chat.messages] == ["one", "half", "two"]
     history = tmp_path / "autoglmctl" / "history"
     assert history.read_text().splitlines()[-2:] == ["one", "two"]
     assert history.stat().st_mode & 0o777 == 0o600
 
 
-def test_chat_says_at_once_that_no_daemon_runs(tmp_path: Path) -> None:
+def test_chat_says_at_once_that_no_daemon_runs(on_screen: Start, tmp_path: Path) -> None:
     """Not only after the first question has been typed."""
-    screen = Screen("chat", "--socket", str(tmp_path / "none"), home=tmp_path)
+    screen = on_screen("chat", "--socket", str(tmp_path / "none"))
     screen.until("No daemon answers")
-    assert screen.close() == 3
+    assert screen.wait() == 3
 
 
 def test_help_and_version_import_neither_grpc_nor_a_runtime() -> None:

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from autoglmctl.exit_codes import INTERRUPTED
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
@@ -12,9 +14,13 @@ def main() -> None:
         # A terminal that cannot show a character gets a question mark, not a traceback.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    from autoglmctl.app import build_app
+    try:
+        from autoglmctl.app import build_app
 
-    build_app()(prog_name="autoglmctl")
+        build_app()(prog_name="autoglmctl")
+    except KeyboardInterrupt:
+        # While still importing; a running command reports it itself.
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -73,8 +73,9 @@ class TextAnswer(_Collector):
             self._bar.show(event.done_tokens, event.total_tokens)
         elif isinstance(event, Token) and event.text:
             self._bar.close()
-            self._terminal.write(event.text)
+            # Before the text is seen: Ctrl-C may come at any moment after it.
             self._last = event.text[-1]
+            self._terminal.write(event.text)
 
     def finish(self) -> None:
         """Print what was asked for beside the text."""
