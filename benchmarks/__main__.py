@@ -1,0 +1,52 @@
+"""`python -m benchmarks`: measures what has not been measured yet and writes docs/benchmarks/."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import machine, report
+from benchmarks.checkpoints import SHAPES
+from benchmarks.experiments import EXPERIMENTS
+from benchmarks.settings import QUICK_ROUNDS, ROUNDS, Settings
+from benchmarks.store import Store
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], bool]:
+    """Return the settings, the names of the experiments to measure, and whether to measure at all."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    defaults = Settings()
+    parser.add_argument("--only", nargs="+", choices=sorted(EXPERIMENTS), help="measure these experiments only")
+    parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), help="measure these shapes only")
+    parser.add_argument("--rounds", type=int, help=f"rounds of turns ({ROUNDS}; with --quick {QUICK_ROUNDS})")
+    parser.add_argument("--quick", action="store_true", help="few rounds, kept apart from the full results")
+    parser.add_argument("--report-only", action="store_true", help="write the page from what has been measured")
+    parser.add_argument("--work", type=Path, default=defaults.work, help="models and raw results")
+    parser.add_argument("--output", type=Path, default=defaults.output, help="where the page and its plots go")
+    parser.add_argument("--peers-python", default=defaults.peers_python, help="interpreter that has the peers")
+    options = parser.parse_args(arguments)
+    settings = Settings(
+        work=options.work,
+        output=options.output,
+        peers_python=options.peers_python,
+        shapes=tuple(options.shapes or defaults.shapes),
+        rounds=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
+        quick=options.quick,
+    )
+    return settings, options.only or list(EXPERIMENTS), not options.report_only
+
+
+def main() -> None:
+    """Run the command line."""
+    settings, chosen, measuring = parse()
+    store = Store(settings.results)
+    if measuring:
+        store.need("machine", lambda: dict(machine.facts()))
+        for name in chosen:
+            EXPERIMENTS[name].measure(settings, store)
+    print(f"written: {report.write(settings, store, list(EXPERIMENTS.values()))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What every engine under measurement can do, and how it is asked for its figures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from benchmarks.job import Job
+
+WARM_STEPS = 4
+"""Decode steps that are not counted: first touches of memory and of code."""
+COMPARED_PROMPTS = 48
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What one batch of streams did: seconds of every step, and every stream's greedy tokens."""
+
+    step_seconds: tuple[float, ...]
+    tokens: tuple[tuple[int, ...], ...]
+
+
+class Engine(Protocol):
+    """One peer, loaded, with two threads of its own. Tokens in, greedy tokens out."""
+
+    def prefill(self, prompt: Sequence[int]) -> tuple[float, int]:
+        """Compute a prompt on an empty cache; return the seconds to its first token, and that token."""
+
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
+        """Prefill the prompts (not timed), then decode `steps` tokens of each, all streams in one batch."""
+
+    def facts(self) -> dict[str, str]:
+        """Return versions and settings that a reader needs to judge the figures."""
+
+
+def measure(engine: Engine, job: Job) -> dict[str, float]:
+    """Run the job's workloads; return tokens per second, keyed `decode_8`, `prefill_512` ..."""
+    random = np.random.default_rng(job.seed)
+    figures: dict[str, float] = {}
+    for tokens in job.prefill_tokens:
+        figures[f"prefill_{tokens}"] = tokens / _prefill_seconds(engine, job, tokens, random)
+    for streams in job.decode_streams:
+        figures[f"decode_{streams}"] = _decode_rate(engine, job, streams, random)
+    return figures
+
+
+def _prefill_seconds(engine: Engine, job: Job, tokens: int, random: np.random.Generator) -> float:
+    """Median over the job's repeats of distinct prompts, after one that is not counted."""
+    seconds = [engine.prefill(prompt)[0] for prompt in prompts(random, job.vocab, job.repeats + 1, tokens)]
+    return statistics.median(seconds[1:])
+
+
+def _decode_rate(engine: Engine, job: Job, streams: int, random: np.random.Generator) -> float:
+    """Tokens of all streams per second, over the counted steps."""
+    decoded = engine.decode(prompts(random, job.vocab, streams, job.prompt_tokens), job.decode_tokens)
+    counted = decoded.step_seconds[WARM_STEPS:]
+    return streams * len(counted) / sum(counted)
+
+
+def prompts(random: np.random.Generator, vocab: int, count: int, tokens: int) -> list[list[int]]:
+    """Draw `count` prompts of random token ids."""
+    ids: list[list[int]] = random.integers(0, vocab, size=(count, tokens)).tolist()
+    return ids
+
+
+def greedy_tokens(engine: Engine, job: Job, steps: int = 8) -> list[int]:
+    """Return the tokens that tell whether two engines compute the same model.
+
+    First the token after each of `COMPARED_PROMPTS` prompts, then those of four streams decoded together.
+    """
+    random = np.random.default_rng(job.seed + 1)
+    after_prompts = [
+        engine.prefill(prompt)[1] for prompt in prompts(random, job.vocab, COMPARED_PROMPTS, job.prompt_tokens)
+    ]
+    streams = engine.decode(prompts(random, job.vocab, 4, job.prompt_tokens), steps).tokens
+    return after_prompts + [token for stream in streams for token in stream]

@@ -1,0 +1,71 @@
+"""OpenVINO GenAI: ContinuousBatchingPipeline, driven step by step so that every decode step is timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import openvino
+import openvino_genai
+
+from benchmarks.engines.base import Decoded
+from benchmarks.job import Job
+
+CACHE_GIGABYTES = 4
+LONGEST_BATCH = 4096
+"""Tokens that one step may compute: no prompt of ours is cut in two."""
+
+
+class OpenVino:
+    """One pipeline on the CPU with OpenVINO's own defaults but for threads and batch size."""
+
+    def __init__(self, job: Job) -> None:
+        """Load the OpenVINO folder `job.model`."""
+        scheduler = openvino_genai.SchedulerConfig()
+        scheduler.max_num_seqs = job.most_streams
+        scheduler.max_num_batched_tokens = LONGEST_BATCH
+        scheduler.cache_size = CACHE_GIGABYTES
+        scheduler.dynamic_split_fuse = False
+        scheduler.enable_prefix_caching = False
+        self._pipeline = openvino_genai.ContinuousBatchingPipeline(
+            job.model, scheduler, "CPU", {"INFERENCE_NUM_THREADS": job.threads}
+        )
+        self._requests = 0
+
+    def prefill(self, prompt: Sequence[int]) -> tuple[float, int]:
+        """See `Engine.prefill`."""
+        handle = self._add(prompt, 1)
+        start = time.perf_counter()
+        self._pipeline.step()
+        seconds = time.perf_counter() - start
+        return seconds, _read(handle)[0]
+
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
+        """See `Engine.decode`. The first step computes all prompts together."""
+        handles = [self._add(prompt, steps + 1) for prompt in prompts]
+        tokens: list[list[int]] = [[] for _ in prompts]
+        seconds = []
+        while self._pipeline.has_non_finished_requests():
+            start = time.perf_counter()
+            self._pipeline.step()
+            for stream, handle in enumerate(handles):
+                tokens[stream] += _read(handle)
+            seconds.append(time.perf_counter() - start)
+        return Decoded(tuple(seconds[-steps:]), tuple(tuple(stream) for stream in tokens))
+
+    def _add(self, prompt: Sequence[int], new_tokens: int) -> openvino_genai.GenerationHandle:
+        config = openvino_genai.GenerationConfig(max_new_tokens=new_tokens, ignore_eos=True, do_sample=False)
+        self._requests += 1
+        ids = openvino.Tensor(np.array([prompt], dtype=np.int64))
+        return self._pipeline.add_request(self._requests, ids, config)
+
+    def facts(self) -> dict[str, str]:
+        """See `Engine.facts`."""
+        return {"openvino-genai": openvino_genai.__version__, "openvino": openvino.__version__}
+
+
+def _read(handle: openvino_genai.GenerationHandle) -> list[int]:
+    if not handle.can_read():
+        return []
+    return [token for output in handle.read().values() for token in output.generated_ids]

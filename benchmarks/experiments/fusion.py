@@ -1,0 +1,79 @@
+"""Unfused against fused graph: the same float32 weights, taken apart into stock operators or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.contenders import Contender
+from benchmarks.experiments.section import Section
+from benchmarks.markdown import table
+from benchmarks.settings import Settings
+from benchmarks.spread import Spread, paired_ratio
+from benchmarks.store import Result, Store
+
+SHAPE = "llama-0.43b"
+WORKLOADS = ("decode_1", "decode_8", "prefill_512")
+
+
+@dataclass(frozen=True)
+class Form:
+    """One row of the table."""
+
+    key: str
+    title: str
+    contender: Contender
+    optimize: bool = True
+
+
+FORMS = (
+    Form("plain", "stock operators, as written", Contender("", "onnx-copying", "unfused"), optimize=False),
+    Form("optimized", "stock operators, optimized by onnxruntime", Contender("", "onnx-copying", "unfused")),
+    Form("fused", "fused operators, KV copied", Contender("", "onnx-copying", "fp32")),
+    Form("in-place", "fused operators, KV rows in place", Contender("", "onnx", "fp32")),
+)
+
+
+class Fusion:
+    """Four forms of one graph, which agree token for token."""
+
+    name = "fusion"
+
+    def measure(self, settings: Settings, store: Store) -> None:
+        """Take turns."""
+        for number in range(settings.rounds):
+            for form in FORMS if number % 2 == 0 else FORMS[::-1]:
+                store.need(f"{self.name}/{form.key}/{number}", lambda: _measure(settings, form, number))  # noqa: B023
+
+    def report(self, settings: Settings, store: Store) -> Sequence[Section]:  # noqa: ARG002
+        """Write one table."""
+        rates = {form.key: _rates(store, form) for form in FORMS}
+        if not all(rates.values()):
+            return []
+        rounds = min(len(runs) for runs in rates.values())
+        rows = [
+            [form.title, *(_cell(rates[form.key], rates["plain"], workload, rounds) for workload in WORKLOADS)]
+            for form in FORMS
+        ]
+        note = (
+            f"{SHAPE} in float32, tokens per second, and the ratio to the first row. *Fused* is what the model builder "
+            "makes: rotary embedding, cache and attention in one operator, sum and norm in another."
+        )
+        header = ["", "decode, 1 stream", "decode, 8 streams", "prefill, 512 tokens"]
+        return [Section("Unfused against fused graph", f"{note}\n\n{table(header, rows)}")]
+
+
+def _measure(settings: Settings, form: Form, number: int) -> Result:
+    print(f"fusion, round {number}: {form.title}", flush=True)
+    job = replace(form.contender.job(settings, SHAPE), optimize=form.optimize, seed=number)
+    job = replace(job, decode_streams=(1, 8), prefill_tokens=(512,), decode_tokens=36)
+    return form.contender.run(settings, job)
+
+
+def _rates(store: Store, form: Form) -> list[dict[str, float]]:
+    return [result["figures"] for result in store.under(f"fusion/{form.key}").values()]
+
+
+def _cell(runs: list[dict[str, float]], base: list[dict[str, float]], workload: str, rounds: int) -> str:
+    values, first = ([run[workload] for run in each[:rounds]] for each in (runs, base))
+    return f"{Spread.of(values).text(1)}, {paired_ratio(values, first).median:.2f}x"

@@ -1,0 +1,96 @@
+"""FP32 against INT8: latency, size, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from benchmarks import assets
+from benchmarks.contenders import REFERENCE, Contender
+from benchmarks.experiments.same_model import PROMPT_TOKENS, agreement
+from benchmarks.experiments.section import Section
+from benchmarks.markdown import table
+from benchmarks.process import run_module
+from benchmarks.settings import GLM_SMALL, Settings
+from benchmarks.spread import Spread
+from benchmarks.store import Result, Store
+
+FORMS = (
+    Contender("FP32", "onnx", "fp32"),
+    Contender("INT8, groups of 128", "onnx", "groups"),
+    Contender("INT8, W8A8 per token", "onnx", "per-token"),
+)
+SHAPE = "llama-0.43b"
+
+
+class Precision:
+    """Our own three builds of the same checkpoints."""
+
+    name = "precision"
+
+    def measure(self, settings: Settings, store: Store) -> None:
+        """Take turns for the times; ask once for the accuracy."""
+        shapes = _shapes(settings)
+        for shape in shapes:
+            for number in range(settings.rounds):
+                for form in FORMS if number % 2 == 0 else FORMS[::-1]:
+                    key = f"{self.name}/{shape}/{form.key}/{number}"
+                    store.need(key, lambda: _times(settings, form, shape, number))  # noqa: B023  (called at once)
+            for form in FORMS:
+                store.need(f"{self.name}-accuracy/{shape}/{form.key}", lambda: _accuracy(settings, form, shape))  # noqa: B023
+        store.need(f"{self.name}-accuracy/{SHAPE}/{REFERENCE.key}", lambda: _accuracy(settings, REFERENCE, SHAPE))
+
+    def report(self, settings: Settings, store: Store) -> Sequence[Section]:
+        """Write one table for both models."""
+        shapes = (SHAPE, GLM_SMALL)
+        rows = [row for shape in shapes for form in FORMS if (row := self._row(settings, store, shape, form))]
+        if not rows:
+            return []
+        note = (
+            "Raw loop, two threads. Accuracy of glm-small is exact match on its held-out set, which training never "
+            "saw; of the random-weight shape, the share of random prompts with transformers' next token in float32."
+        )
+        header = ["", "size, MB", "one stream, ms/token", "8 streams, tokens/s", "prefill of 512, ms", "accuracy"]
+        return [Section("FP32 against INT8", f"{note}\n\n{table(header, rows)}")]
+
+    def _row(self, settings: Settings, store: Store, shape: str, form: Contender) -> list[str]:
+        rounds = [result["figures"] for result in store.under(f"{self.name}/{shape}/{form.key}").values()]
+        if not rounds:
+            return []
+        latency = Spread.of([1000 / figures["decode_1"] for figures in rounds])
+        prefill = Spread.of([512_000 / figures["prefill_512"] for figures in rounds])
+        batched = Spread.of([figures["decode_8"] for figures in rounds])
+        size = sum(file.stat().st_size for file in assets.path(settings, shape, form.kind).glob("model.onnx*"))
+        digits = 2 if latency.median < 10 else 1
+        speeds = [latency.text(digits), batched.text(), prefill.text()]
+        return [f"{shape}, {form.name}", f"{size / 1e6:.1f}", *speeds, _accuracy_text(store, shape, form)]
+
+
+def _shapes(settings: Settings) -> tuple[str, ...]:
+    """Leave glm-small out where its checkpoint has not been trained."""
+    return (SHAPE, GLM_SMALL) if assets.path(settings, GLM_SMALL, "checkpoint").exists() else (SHAPE,)
+
+
+def _times(settings: Settings, form: Contender, shape: str, number: int) -> Result:
+    print(f"precision, {shape}, round {number}: {form.name}", flush=True)
+    job = replace(form.job(settings, shape), decode_streams=(1, 8), prefill_tokens=(512,), seed=number)
+    return form.run(settings, job)
+
+
+def _accuracy(settings: Settings, form: Contender, shape: str) -> Result:
+    print(f"accuracy, {shape}: {form.name}", flush=True)
+    job = replace(form.job(settings, shape), prompt_tokens=PROMPT_TOKENS, decode_tokens=16, compare_tokens=True)
+    if shape == GLM_SMALL:
+        arguments = [job.model, str(settings.threads)]
+        return run_module(settings.python, "benchmarks.glm_small_accuracy", arguments, settings.threads)
+    return {"tokens": form.run(settings, job)["tokens"]}
+
+
+def _accuracy_text(store: Store, shape: str, form: Contender) -> str:
+    answer = store.get(f"precision-accuracy/{shape}/{form.key}")
+    if answer is None:
+        return "-"
+    if "share" in answer:
+        return f"{answer['share']:.2%} of {answer['cases']}"
+    reference = store.get(f"precision-accuracy/{shape}/{REFERENCE.key}")
+    return f"{agreement(answer, reference):.0%}" if reference else "-"

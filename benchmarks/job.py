@@ -1,0 +1,63 @@
+"""What one worker process is asked to do: a value that travels as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """One engine, one model, some workloads.
+
+    Attributes:
+        engine: a name in `benchmarks.worker.ENGINES`.
+        model: the engine's own file or folder.
+        graph: for onnxruntime, a prepared graph to load in place of the folder's own.
+        vocab: random prompt ids are below it.
+        prompt_tokens: length of each stream's prompt before decoding.
+        decode_tokens: steps that each stream decodes.
+        repeats: counted prompts per prefill length.
+        optimize: for onnxruntime, let it optimize the graph; a prepared graph is optimized already.
+        compare_tokens: also return greedy tokens, to be compared with another engine's.
+    """
+
+    engine: str
+    model: str
+    vocab: int
+    graph: str = ""
+    threads: int = 2
+    decode_streams: tuple[int, ...] = ()
+    prefill_tokens: tuple[int, ...] = ()
+    prompt_tokens: int = 64
+    decode_tokens: int = 68
+    repeats: int = 3
+    seed: int = 0
+    compare_tokens: bool = False
+    optimize: bool = True
+
+    @property
+    def context(self) -> int:
+        """Positions that one stream needs, rounded up to 64."""
+        longest = max((self.prompt_tokens + self.decode_tokens, *self.prefill_tokens)) + 1
+        return -(-longest // 64) * 64
+
+    @property
+    def most_streams(self) -> int:
+        """Rows that the engine needs."""
+        return max((4 if self.compare_tokens else 1, *self.decode_streams))
+
+
+def write(job: Job, path: Path) -> None:
+    """Store the job as JSON."""
+    path.write_text(json.dumps(asdict(job)), encoding="utf-8")
+
+
+def read(path: Path) -> Job:
+    """Read what `write` stored."""
+    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("decode_streams", "prefill_tokens"):
+        fields[name] = tuple(fields[name])
+    return Job(**fields)

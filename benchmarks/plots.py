@@ -1,0 +1,38 @@
+"""Draws the plots of the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.experiments.section import Bars
+
+COLORS = ("#1f5fa8", "#3aa7c9", "#c46a1b", "#8a8f98", "#6b8e23", "#7a4fa3")
+WIDTH_OF_GROUP = 0.8
+
+
+def draw(bars: Bars, folder: Path) -> None:
+    """Write one PNG: grouped bars, the range of the runs as a thin line on each."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
+    width = WIDTH_OF_GROUP / max(1, len(bars.series))
+    for index, (name, spreads) in enumerate(bars.series.items()):
+        shown = [(place, spread) for place, spread in enumerate(spreads) if spread]
+        offset = (index - (len(bars.series) - 1) / 2) * width
+        positions = [place + offset for place, _ in shown]
+        medians = [spread[0] for _, spread in shown]
+        ranges = [[median - spread[1] for median, (_, spread) in zip(medians, shown, strict=True)]]
+        ranges.append([spread[2] - median for median, (_, spread) in zip(medians, shown, strict=True)])
+        color = COLORS[index % len(COLORS)]
+        drawn = axes.bar(positions, medians, width * 0.92, yerr=ranges, label=name, color=color, ecolor="#333333")
+        axes.bar_label(drawn, fmt="%.3g", fontsize=7, padding=2)
+    axes.set_xticks(range(len(bars.groups)), bars.groups)
+    axes.set_ylabel(bars.unit)
+    axes.set_title(bars.title)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    figure.savefig(folder / bars.file, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,46 @@
+"""Writes docs/benchmarks/ from the raw results; nothing in it is typed by hand but docs/benchmarks/notes.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.experiments.section import Experiment, Section
+from benchmarks.markdown import table
+from benchmarks.plots import draw
+from benchmarks.settings import Settings
+from benchmarks.store import Store
+
+NOTES = "notes.md"
+"""What a person concluded from the figures; taken into the page as it stands."""
+PREFACE = """\
+# Benchmarks
+
+Written by `make bench`; do not edit. Ratios are of runs that took turns on one machine, each engine in a process of its
+own with {threads} threads: the median of the rounds, and the range that they covered. "Reached" and "missed" compare
+the median with the goal. Weights are random (speed does not depend on their values) and the same for every engine.
+"""
+
+
+def write(settings: Settings, store: Store, experiments: Sequence[Experiment]) -> Path:
+    """Write README.md and its plots into the output folder; return the page's path."""
+    settings.output.mkdir(parents=True, exist_ok=True)
+    sections = [section for experiment in experiments for section in experiment.report(settings, store)]
+    for section in sections:
+        for plot in section.plots:
+            draw(plot, settings.output)
+    page = settings.output / "README.md"
+    page.write_text(_page(settings, store, sections), encoding="utf-8")
+    return page
+
+
+def _page(settings: Settings, store: Store, sections: Sequence[Section]) -> str:
+    machine = store.get("machine") or {}
+    notes = settings.output / NOTES
+    parts = [PREFACE.format(threads=settings.threads)]
+    parts += [notes.read_text(encoding="utf-8").strip() + "\n"] if notes.exists() else []
+    parts += ["## The machine\n", table(["", ""], [[name, value] for name, value in machine.items()])]
+    for section in sections:
+        parts += [f"## {section.title}\n", section.body]
+        parts += [f"![{plot.title}]({plot.file})\n" for plot in section.plots]
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)

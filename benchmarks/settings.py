@@ -1,0 +1,59 @@
+"""What one run of the benchmarks is told: where, how long, with which interpreters."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.checkpoints import SHAPES
+
+ROUNDS = 5
+QUICK_ROUNDS = 2
+GLM_SMALL = "glm-small"
+GLM_SMALL_CHECKPOINT = Path(__file__).resolve().parents[1] / "models" / "glm_small" / "checkpoint"
+"""The embedded model: trained, so its accuracy can be measured; it has no place in the race."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run.
+
+    Attributes:
+        work: raw results and converted models; what is there already is not made again.
+        output: where Markdown and plots go.
+        peers_python: the interpreter that has llama.cpp and OpenVINO. It is another one than ours, because
+            optimum-intel exports Glm with transformers up to 5.0 and onnxruntime-genai's builder needs a later one.
+    """
+
+    work: Path = Path("build-out/bench")
+    output: Path = Path("docs/benchmarks")
+    peers_python: str = ".venv-peers/bin/python"
+    python: str = sys.executable
+    shapes: tuple[str, ...] = tuple(SHAPES)
+    rounds: int = ROUNDS
+    quick: bool = False
+    threads: int = 2
+
+    @property
+    def models(self) -> Path:
+        """Checkpoints and what was converted from them."""
+        return self.work / "models"
+
+    @property
+    def state(self) -> Path:
+        """The daemon's state_dir; prepared models lie in it, so that daemon and raw loop use the same ones."""
+        return self.work / "state"
+
+    @property
+    def results(self) -> Path:
+        """Raw results as JSON; quick runs are kept apart, because they measure other things."""
+        return self.work / ("results-quick" if self.quick else "results")
+
+    def vocab(self, shape: str) -> int:
+        """Size of a shape's vocabulary."""
+        if shape in SHAPES:
+            return int(SHAPES[shape].config["vocab_size"])
+        config = (GLM_SMALL_CHECKPOINT / "config.json").read_text(encoding="utf-8")
+        return int(json.loads(config)["vocab_size"])
