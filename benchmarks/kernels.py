@@ -17,6 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -182,7 +183,7 @@ def _attention_model(kind: str) -> ModelProto:
     return _model(node, graph_inputs, outputs, weights)
 
 
-def _model(node: NodeProto, inputs: list, outputs: list, weights: dict[str, np.ndarray]) -> ModelProto:
+def _model(node: NodeProto, inputs: list[Any], outputs: list[Any], weights: dict[str, np.ndarray]) -> ModelProto:
     initializers = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     graph = helper.make_graph([node], "kernel", inputs, outputs, initializers)
     opsets = [helper.make_opsetid("", 22), helper.make_opsetid(CONTRIB, 1)]
