@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 
 from openglm.v1 import admin_pb2_grpc, inference_pb2, inference_pb2_grpc, models_pb2_grpc
 
-LIMIT_SECONDS = 10.0
+LIMIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
