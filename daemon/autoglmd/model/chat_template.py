@@ -41,11 +41,15 @@ class ChatTemplate:
     def load(cls, folder: Path, settings: dict[str, Any]) -> "ChatTemplate | None":
         """Take chat_template.jinja, else the one in tokenizer_config.json, else none."""
         file = folder / "chat_template.jinja"
-        source = file.read_text("utf-8") if file.is_file() else settings.get("chat_template")
+        source = _read(file) if file.is_file() else settings.get("chat_template")
         if isinstance(source, list):
             source = next((entry["template"] for entry in source if entry.get("name") == "default"), None)
         if source is None:
             return None
+        if not isinstance(source, str):
+            raise TokenizerError(
+                f"{folder}: chat_template is {type(source).__name__}, not text. Copy the bundle again."
+            )
         names = ("bos_token", "eos_token", "pad_token", "unk_token")
         return cls(source, {name: _token_text(settings.get(name)) for name in names})
 
@@ -58,8 +62,16 @@ class ChatTemplate:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             return self._template.render(messages=turns, add_generation_prompt=True, **self._tokens)
-        except (jinja2.TemplateError, TypeError, ValueError) as error:
+        except Exception as error:
+            # Whatever a stranger's code does with these messages, it is this request's error.
             raise InvalidArgumentError("chat", f"the model's chat template refuses these messages: {error}") from error
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except ValueError as error:
+        raise TokenizerError(f"{file} is not UTF-8 text: {error}. Copy the bundle again.") from error
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -42,13 +42,14 @@ class SentencePieceTokenizer:
         self, processor: sentencepiece.SentencePieceProcessor, special: frozenset[int], prefix: list[int]
     ) -> None:
         self._processor = processor
+        self._size = int(processor.get_piece_size())
         self._special = special
         self._prefix = prefix
 
     @property
     def size(self) -> int:
         """See Tokenizer.size."""
-        return int(self._processor.get_piece_size())
+        return self._size
 
     def encode(self, text: str, *, add_prefix: bool) -> list[int]:
         """See Tokenizer.encode."""
@@ -57,13 +58,18 @@ class SentencePieceTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """See Tokenizer.decode."""
-        return str(self._processor.decode([token for token in ids if token not in self._special]))
+        # A model's vocabulary may be padded beyond the tokenizer's; sentencepiece raises for such ids.
+        known = [token for token in ids if token < self._size and token not in self._special]
+        return str(self._processor.decode(known))
 
 
 class HuggingFaceTokenizer:
     """A fast tokenizer of the `tokenizers` library."""
 
     def __init__(self, tokenizer: tokenizers.Tokenizer) -> None:
+        # The file may hold the settings of its training. A prompt is never cut or filled up in silence.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         self._tokenizer = tokenizer
 
     @property
@@ -88,13 +94,16 @@ def load_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer, ChatTempla
     """
     file = folder / "tokenizer_config.json"
     settings = read_object(file, TokenizerError) if file.is_file() else {}
-    tokenizer = _load(folder, settings)
+    try:
+        tokenizer, template = _load(folder, settings), ChatTemplate.load(folder, settings)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TokenizerError(f"{file} has a value of the wrong kind: {error!r}. Copy the bundle again.") from error
     if tokenizer.size > vocab_size:
         raise TokenizerError(
             f"{folder}: the tokenizer has {tokenizer.size} ids and the model {vocab_size}. It is another model's; "
             "copy the one that the model was trained with."
         )
-    return tokenizer, ChatTemplate.load(folder, settings)
+    return tokenizer, template
 
 
 def _load(folder: Path, settings: dict[str, Any]) -> Tokenizer:
@@ -125,4 +134,7 @@ def _special_ids(processor: sentencepiece.SentencePieceProcessor, settings: dict
 def _prefix_ids(processor: sentencepiece.SentencePieceProcessor, settings: dict[str, Any]) -> list[int]:
     if settings.get("add_bos_token") and processor.bos_id() >= 0:
         return [processor.bos_id()]
-    return [processor.piece_to_id(piece) for piece in settings.get("prefix_tokens", ())]
+    ids = {piece: processor.piece_to_id(piece) for piece in settings.get("prefix_tokens", ())}
+    if unknown := [piece for piece, token in ids.items() if token == processor.unk_id()]:
+        raise TokenizerError(f"prefix_tokens: {', '.join(unknown)} is not in tokenizer.model. Copy the bundle again.")
+    return list(ids.values())
