@@ -111,5 +111,5 @@ def _scales(
     from autoglmctl.build.runner import GraphRunner
 
     turns = rotaries(graph.load(float_folder))
-    runner = GraphRunner(float_folder, options.threads)
+    runner = GraphRunner(float_folder, options.threads, pack=False)
     return calibrate(runner, turns, cut, options.kv, lambda part: progress("calibrate", part))

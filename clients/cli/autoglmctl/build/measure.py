@@ -42,7 +42,7 @@ def measure_and_prune(
 def _compare(
     reference: Path, built: Path, windows: list[np.ndarray], options: BuildOptions, progress: Progress
 ) -> Comparison:
-    runners = GraphRunner(reference, options.threads), GraphRunner(built, options.threads)
+    runners = GraphRunner(reference, options.threads, pack=False), GraphRunner(built, options.threads)
     return compare(*runners, windows, lambda part: progress("measure", part))
 
 
