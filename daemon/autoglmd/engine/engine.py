@@ -16,7 +16,7 @@ from autoglmd.engine.plan import Limits, can_ever_fit, plan_step
 from autoglmd.engine.scheduler import Scheduler
 from autoglmd.engine.sequence import Ended, EngineEvent, Sequence, SequenceRequest
 from autoglmd.engine.step import StepRunner
-from autoglmd.errors import EngineFailedError, PromptTooLongError
+from autoglmd.errors import DrainingError, EngineFailedError, PromptTooLongError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import EngineStats, FinishReason
 from autoglmd.model.runner import ModelRunner, ModelSpec
@@ -97,7 +97,7 @@ class Engine:
     def submit(self, request: SequenceRequest) -> None:
         """Run a sequence; its events end with exactly one Ended, which after `stop` is SHUTDOWN."""
         if not self._inbox.put(Submit(request)):
-            self._tell((Ended(request.sequence_id, FinishReason.SHUTDOWN, self._clock.monotonic()),))
+            self._tell_shutdown(request.sequence_id)
 
     def cancel(self, sequence_id: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
         """End a sequence within one step. Nothing happens if there is none of that id."""
@@ -114,21 +114,34 @@ class Engine:
         return not self._thread.is_alive()
 
     def _loop(self) -> None:
-        while not self._stopping:
-            for command in self._inbox.take(wait=self._scheduler.is_idle):
+        try:
+            while not self._stopping:
+                self._live()
+        finally:
+            # Also if the loop itself has a defect: whoever is there, or comes later, is told.
+            self._steps.abandon(DrainingError(), FinishReason.SHUTDOWN)
+            self._tell(self._steps.take_events())
+            for command in self._inbox.close():
+                if isinstance(command, Submit):
+                    self._tell_shutdown(command.request.sequence_id)
+            self._runner.close()
+
+    def _live(self) -> None:
+        commands = self._inbox.take(wait=self._scheduler.is_idle)
+        try:
+            for command in commands:
                 self._obey(command)
-            try:
-                self._turn()
-            except Exception as error:
-                # Not a run that failed (StepRunner answers for those) but a defect of ours, or a row that could not
-                # be moved: no row can be trusted now, so everyone ends and the next request starts clean.
-                log.critical("the engine lost its state; all its requests end", exc_info=error)
-                self._steps.abandon(EngineFailedError("The engine had to give up this answer. Try again."))
-            self._publish()
-        for command in self._inbox.close():
-            if isinstance(command, Submit):
-                self._tell((Ended(command.request.sequence_id, FinishReason.SHUTDOWN, self._clock.monotonic()),))
-        self._runner.close()
+            self._turn()
+        except Exception as error:
+            # Not a run that failed (StepRunner answers for those) but a defect of ours, or a row that could not
+            # be moved: no row can be trusted now, so everyone ends and the next request starts clean.
+            log.critical("the engine lost its state; all its requests end", exc_info=error)
+            told = EngineFailedError("The engine had to give up this answer. Try again.")
+            self._steps.abandon(told)
+        self._publish()
+
+    def _tell_shutdown(self, sequence_id: str) -> None:
+        self._tell((Ended(sequence_id, FinishReason.SHUTDOWN, self._clock.monotonic()),))
 
     def _obey(self, command: Command) -> None:
         match command:

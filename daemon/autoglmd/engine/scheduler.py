@@ -71,19 +71,16 @@ class Scheduler:
         """Put a sequence at the end of the line."""
         self._waiting.append(sequence)
 
-    def take(self, sequence_ids: tuple[str, ...]) -> list[Sequence]:
-        """Take sequences out of the line, in the order asked for."""
-        taken = {each.sequence_id: each for each in self._waiting if each.sequence_id in sequence_ids}
-        self._waiting = deque(each for each in self._waiting if each.sequence_id not in taken)
-        return [taken[sequence_id] for sequence_id in sequence_ids]
+    def start_decoding(self, sequence_ids: tuple[str, ...]) -> list[Sequence]:
+        """Give waiting sequences the rows behind the decoding ones, in the order asked for."""
+        started = self._take(sequence_ids)
+        self._decoding.extend(started)
+        return started
 
-    def start_chunked(self, sequence: Sequence) -> None:
-        """Give a long prompt the last row."""
-        self._chunked = sequence
-
-    def append_decoding(self, sequences: list[Sequence]) -> None:
-        """Let sequences whose KV is in the rows behind the decoding ones decode too."""
-        self._decoding.extend(sequences)
+    def start_chunked(self, sequence_id: str) -> Sequence:
+        """Give a waiting sequence with a long prompt the last row."""
+        (self._chunked,) = started = self._take((sequence_id,))
+        return started[0]
 
     def promote_chunked(self) -> tuple[int, int, int] | None:
         """Let the chunked prompt decode. Returns (source row, target row, length) if its KV has to move."""
@@ -106,7 +103,7 @@ class Scheduler:
         return None
 
     def discard(self, sequences: list[Sequence]) -> None:
-        """Forget sequences of one run that failed: the chunked one, all the decoding ones, or some without a row."""
+        """Forget sequences of one run that failed: the chunked one, or the last of the decoding ones."""
         if self._chunked in sequences:
             self._chunked = None
         self._decoding = [each for each in self._decoding if each not in sequences]
@@ -118,6 +115,11 @@ class Scheduler:
         self._decoding.clear()
         self._chunked = None
         return everyone
+
+    def _take(self, sequence_ids: tuple[str, ...]) -> list[Sequence]:
+        taken = {each.sequence_id: each for each in self._waiting if each.sequence_id in sequence_ids}
+        self._waiting = deque(each for each in self._waiting if each.sequence_id not in taken)
+        return [taken[sequence_id] for sequence_id in sequence_ids]
 
     def _remove_decoding(self, row: int) -> tuple[int, int, int] | None:
         last = self._decoding.pop()

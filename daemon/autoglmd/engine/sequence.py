@@ -25,6 +25,12 @@ class SequenceRequest:
     eos_ids: frozenset[int]
     sampling: Sampling
     deadline: float | None = None
+    trace_id: str = ""
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        """What log lines about this sequence carry."""
+        return {"request_id": self.sequence_id.partition("#")[0], "trace_id": self.trace_id}
 
     @property
     def promised_tokens(self) -> int:

@@ -47,13 +47,10 @@ class StepRunner:
     def run(self, plan: StepPlan) -> None:
         """Carry out one step."""
         started = self._clock.monotonic()
-        admitted = {each.sequence_id: each for each in self._scheduler.take(plan.admitted)}
-        self._events += [Admitted(sequence_id, started) for sequence_id in admitted]
-        self.totals.prompt_tokens += sum(len(each.request.prompt_ids) for each in admitted.values())
         for batch in plan.batches:
-            self._start_batch([admitted[sequence_id] for sequence_id in batch])
+            self._start_batch(batch)
         if plan.start_chunked:
-            self._scheduler.start_chunked(admitted[plan.start_chunked])
+            self._admit([self._scheduler.start_chunked(plan.start_chunked)])
         if plan.chunk:
             self._compute_chunk(plan.chunk)
         prefilled = self._clock.monotonic()
@@ -70,9 +67,9 @@ class StepRunner:
         if move is not None:
             self._runner.move(*move)
 
-    def abandon(self, error: Exception) -> None:
+    def abandon(self, error: Exception, reason: FinishReason = FinishReason.ERROR) -> None:
         """Forget everyone, rows and all."""
-        self._tell_ended(self._scheduler.clear(), FinishReason.ERROR, error)
+        self._tell_ended(self._scheduler.clear(), reason, error)
 
     def take_events(self) -> tuple[EngineEvent, ...]:
         """Everything to tell since the last call, in order."""
@@ -80,18 +77,29 @@ class StepRunner:
         self._events.clear()
         return events
 
-    def _start_batch(self, sequences: list[Sequence]) -> None:
+    def _admit(self, sequences: list[Sequence]) -> None:
+        now = self._clock.monotonic()
+        self._events += [Admitted(each.sequence_id, now) for each in sequences]
+        self.totals.prompt_tokens += sum(len(each.request.prompt_ids) for each in sequences)
+
+    def _start_batch(self, sequence_ids: tuple[str, ...]) -> None:
         first_row = len(self._scheduler.decoding)
-        lengths = np.array([each.prefill_total for each in sequences], np.int64)
-        if lengths.max() > 0:
+        # From here on they are in rows: whatever raises, the scheduler knows whom it concerns.
+        sequences = self._scheduler.start_decoding(sequence_ids)
+        self._admit(sequences)
+
+        def run() -> None:
+            lengths = np.array([each.prefill_total for each in sequences], np.int64)
+            if not lengths.max():
+                return
             ids = np.zeros((len(sequences), int(lengths.max())), np.int64)
             for row, each in zip(ids, sequences, strict=True):
                 row[: each.prefill_total] = each.request.prompt_ids[:-1]
-            if not self._attempt(lambda: self._runner.prefill_fresh(first_row, ids, lengths), sequences):
-                return
-        for each in sequences:
-            each.computed = each.prefill_total
-        self._scheduler.append_decoding(sequences)
+            self._runner.prefill_fresh(first_row, ids, lengths)
+
+        if self._attempt(run, sequences):
+            for each in sequences:
+                each.computed = each.prefill_total
 
     def _compute_chunk(self, count: int) -> None:
         sequence = self._scheduler.chunked
@@ -148,10 +156,10 @@ class StepRunner:
             run()
         except Exception:
             # Whatever the runtime raises, the others go on.
-            ids = [each.sequence_id for each in sequences]
-            log.exception("a run failed; %d requests end", len(ids), extra={"sequence_ids": ids})
+            for each in sequences:
+                log.exception("a run failed; this request ends", extra=each.request.log_fields)
             self._scheduler.discard(sequences)
-            told = EngineFailedError("The model failed while computing this answer; other requests go on. Try again.")
+            told = EngineFailedError("The model failed while computing this answer. Try again; the log says why.")
             self._tell_ended(sequences, FinishReason.ERROR, told)
             return False
         return True
@@ -170,5 +178,5 @@ def _draw(sequence: Sequence, logits: np.ndarray) -> Sampled | AutoglmError:
         return error
     except Exception:
         # A setting that nobody foresaw must not take the answers of the same run along.
-        log.exception("a draw failed; one request ends", extra={"sequence_ids": [sequence.sequence_id]})
+        log.exception("a draw failed; one request ends", extra=sequence.request.log_fields)
         return EngineFailedError("No token could be drawn with these sampling settings; this answer cannot go on.")

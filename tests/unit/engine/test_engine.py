@@ -265,7 +265,7 @@ def test_a_broken_invariant_is_shouted_out_at_the_next_admission(rig: Rig, caplo
     rig.hold()
     rig.engine.submit(request("a", SHORT, 50))
     rig.wait_held()
-    rig.engine._scheduler.append_decoding([ghost])
+    rig.engine._scheduler._decoding.append(ghost)
     rig.engine.submit(request("b", SHORT, 2))
     rig.release()
     rig.log.wait_ended("b")

@@ -20,13 +20,21 @@ def sequence(name: str, prompt_tokens: int = 3) -> Sequence:
     return made
 
 
+def decode(scheduler: Scheduler, *sequences: Sequence) -> None:
+    """Let these decode."""
+    for each in sequences:
+        scheduler.enqueue(each)
+    scheduler.start_decoding(tuple(each.sequence_id for each in sequences))
+
+
 def sound() -> Scheduler:
     """Two decode, one is in chunks, one waits."""
     scheduler = Scheduler(LIMITS.rows)
-    scheduler.append_decoding([sequence("a"), sequence("b")])
+    decode(scheduler, sequence("a"), sequence("b"))
     long = sequence("long", 20)
     long.computed = 5
-    scheduler.start_chunked(long)
+    scheduler.enqueue(long)
+    scheduler.start_chunked("long")
     scheduler.enqueue(Sequence(request("w", [1, 2])))
     return scheduler
 
@@ -45,13 +53,13 @@ def count_too_much(scheduler: Scheduler) -> None:
 
 def overfill_rows(scheduler: Scheduler) -> None:
     """One more decodes than there are rows; its promise is small."""
-    scheduler.append_decoding([sequence("c", 1)])
+    decode(scheduler, sequence("c", 1))
 
 
 def overpromise(scheduler: Scheduler) -> None:
     """A large prompt in the place of a small one."""
     scheduler.remove(scheduler.decoding[1])
-    scheduler.append_decoding([sequence("large", 30)])
+    decode(scheduler, sequence("large", 30))
 
 
 def duplicate(scheduler: Scheduler) -> None:

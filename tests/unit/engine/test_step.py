@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -194,3 +195,20 @@ def test_totals_count_what_was_done() -> None:
     stepper.run()
     totals = stepper.steps.totals
     assert (totals.prompt_tokens, totals.output_tokens, totals.ended, totals.steps) == (4, 5, 2, 3)
+
+
+def test_a_failure_before_the_run_ends_the_batch_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is not there while the batch is laid out concerns those in it, and they are told."""
+
+    def no_memory(*shape: object) -> np.ndarray:
+        raise MemoryError
+
+    stepper = Stepper()
+    stepper.add(request("a", SHORT, 3), request("b", SHORT, 3))
+    with monkeypatch.context() as patch:
+        patch.setattr("autoglmd.engine.step.np.zeros", no_memory)
+        stepper.step()
+    stepper.add(request("c", SHORT, 3))
+    stepper.run()
+    assert [len(stepper.ends(name)) for name in "abc"] == [1, 1, 1]
+    assert [stepper.ends(name)[0].reason for name in "abc"] == [FinishReason.ERROR] * 2 + [FinishReason.LENGTH]
