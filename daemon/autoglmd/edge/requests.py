@@ -12,6 +12,9 @@ REQUEST_ID_CHARACTERS = 128
 MODEL_NAME_CHARACTERS = 128
 STOP_STRINGS = 16
 STOP_CHARACTERS = 256
+# Longer ones would hold up everybody's streams while they are looked through.
+CHAT_MESSAGES = 1024
+TOKEN_IDS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,10 @@ def _text(prompt: str) -> TextPrompt:
 
 
 def _chat(chat: inference_pb2.Chat) -> ChatPrompt:
+    if len(chat.messages) > CHAT_MESSAGES:
+        raise InvalidArgumentError(
+            "chat.messages", f"has {len(chat.messages)} messages; at most {CHAT_MESSAGES} are taken. Send fewer turns."
+        )
     if not any(message.content for message in chat.messages):
         raise InvalidArgumentError("chat.messages", "has nothing in it; give at least one message with content.")
     for index, message in enumerate(chat.messages):
@@ -105,6 +112,10 @@ def _chat(chat: inference_pb2.Chat) -> ChatPrompt:
 
 
 def _token_ids(token_ids: inference_pb2.TokenIds) -> TokenPrompt:
+    if len(token_ids.ids) > TOKEN_IDS:
+        raise InvalidArgumentError(
+            "token_ids.ids", f"has {len(token_ids.ids)} ids; no context holds more than {TOKEN_IDS}."
+        )
     ids = tuple(token_ids.ids)
     if not ids:
         raise InvalidArgumentError("token_ids.ids", "is empty; give at least one id.")

@@ -4,17 +4,21 @@ gRPC would answer such bytes with UNKNOWN and an exception's text, and protobuf'
 """
 
 from collections.abc import Iterator
+from itertools import count
 from typing import TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 from autoglmd.errors import InvalidArgumentError
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 WHOLE = "request"
+# The search for the field's name is a courtesy: whoever sends more than this before it does without, because everybody
+# else's streams wait meanwhile.
+SEARCHED_FIELDS = 1000
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED = {_FIXED64: 8, _FIXED32: 4}
 
 
 def decode(raw: bytes, kind: type[AnyMessage]) -> AnyMessage:
@@ -26,40 +30,71 @@ def decode(raw: bytes, kind: type[AnyMessage]) -> AnyMessage:
     try:
         return kind.FromString(raw)
     except DecodeError:
-        field = next(_badly_encoded(raw, cast(Descriptor, kind.DESCRIPTOR), ""), None)
+        field = _first_badly_encoded(raw, cast(Descriptor, kind.DESCRIPTOR))
     if field is None:
         raise InvalidArgumentError(WHOLE, f"is not a {kind.DESCRIPTOR.full_name} in protobuf's wire format.")
     raise InvalidArgumentError(field, "is not valid UTF-8. Encode text as UTF-8.")
 
 
-def _badly_encoded(raw: bytes, kind: Descriptor, prefix: str) -> Iterator[str]:
-    """The paths of string fields whose bytes are not UTF-8."""
+def _first_badly_encoded(raw: bytes, kind: Descriptor) -> str | None:
     try:
-        # A message without fields of its own keeps all of them as unknown, in order and unchecked.
-        present = UnknownFieldSet(Empty.FromString(raw))
-    except DecodeError:
-        return
-    counts: dict[int, int] = {}
-    for position in range(len(present)):
-        entry = present[position]
-        index = counts.setdefault(entry.field_number, 0)
-        counts[entry.field_number] += 1
-        field = kind.fields_by_number.get(entry.field_number)
-        if field is not None and isinstance(entry.data, bytes):
-            place = f"{prefix}{field.name}[{index}]" if field.is_repeated else f"{prefix}{field.name}"
-            yield from _badly_encoded_field(entry.data, field, place)
+        return next(_badly_encoded(memoryview(raw), kind, "", count()), None)
+    except (IndexError, ValueError):
+        return None
 
 
-def _badly_encoded_field(data: bytes, field: FieldDescriptor, place: str) -> Iterator[str]:
-    if field.message_type is not None:
-        yield from _badly_encoded(data, field.message_type, f"{place}.")
-    elif field.type == FieldDescriptor.TYPE_STRING and not _is_utf8(data):
-        yield place
+def _badly_encoded(raw: memoryview, kind: Descriptor, prefix: str, seen: "count[int]") -> Iterator[str]:
+    """The paths of string fields whose bytes are not UTF-8. Raises IndexError or ValueError at what is not protobuf."""
+    indices: dict[int, int] = {}
+    for number, data in _length_delimited(raw, seen):
+        index = indices[number] = indices.get(number, -1) + 1
+        field = kind.fields_by_number.get(number)
+        if field is None:
+            continue
+        place = f"{prefix}{field.name}[{index}]" if field.is_repeated else f"{prefix}{field.name}"
+        if field.message_type is not None:
+            yield from _badly_encoded(data, field.message_type, f"{place}.", seen)
+        elif field.type == FieldDescriptor.TYPE_STRING and not _is_utf8(data):
+            yield place
 
 
-def _is_utf8(data: bytes) -> bool:
+def _length_delimited(raw: memoryview, seen: "count[int]") -> Iterator[tuple[int, memoryview]]:
+    """The fields that may hold text: their numbers and bytes. Every field of the whole request counts as seen."""
+    position = 0
+    while position < len(raw):
+        if next(seen) >= SEARCHED_FIELDS:
+            raise ValueError("too many fields to search")
+        key, position = _varint(raw, position)
+        kind = key & 7
+        if kind == _VARINT:
+            _, position = _varint(raw, position)
+        elif kind in _FIXED:
+            position += _FIXED[kind]
+        elif kind == _BYTES:
+            length, position = _varint(raw, position)
+            if position + length > len(raw):
+                raise ValueError("a field reaches beyond the end")
+            yield key >> 3, raw[position : position + length]
+            position += length
+        else:
+            raise ValueError("a group, or no wire type at all")
+
+
+def _varint(raw: memoryview, position: int) -> tuple[int, int]:
+    """The number at `position`, of at most ten bytes, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = raw[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError("a number of more than ten bytes")
+
+
+def _is_utf8(data: memoryview) -> bool:
     try:
-        data.decode()
+        str(data, "utf-8")
     except UnicodeDecodeError:
         return False
     return True

@@ -142,6 +142,19 @@ def test_as_many_and_as_long_stop_strings_as_the_contract_says_are_taken() -> No
     assert len(convert(stop=["字" * 256] * 16).stop) == 16
 
 
+def test_a_chat_has_a_bearable_number_of_messages() -> None:
+    """A message of megabytes holds half a million of them, and reading those would hold up everybody."""
+    one = pb.Message(role="user", content="x")
+    assert convert(chat=pb.Chat(messages=[one] * 1024)).prompt == ChatPrompt((Message("user", "x"),) * 1024)
+    error = violation(chat=pb.Chat(messages=[one] * 1025))
+    assert (error.field, "has 1025 messages; at most 1024" in error.description) == ("chat.messages", True)
+
+
+def test_token_ids_are_no_more_than_any_context_holds() -> None:
+    """The length is looked at before the ids are."""
+    assert violation(token_ids=pb.TokenIds(ids=[1] * ((1 << 20) + 1))).field == "token_ids.ids"
+
+
 @pytest.mark.parametrize("request_id", ["a b", "a\n", "é", "x" * 129, "\x7f"])
 def test_a_request_id_is_short_visible_ascii(request_id: str) -> None:
     """It goes into logs and headers."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoglmd.edge.wire import decode
+from autoglmd.edge.wire import SEARCHED_FIELDS, decode
 from autoglmd.errors import InvalidArgumentError
 from openglm.v1 import inference_pb2 as pb
 
@@ -47,3 +47,24 @@ def test_numbers_among_the_fields_do_not_confuse_the_search() -> None:
     """Only what has a length can hold text."""
     raw = pb.GenerateRequest(max_tokens=5, ignore_eos=True).SerializeToString()
     assert blamed(raw + length_delimited(3, b"\xc3\x28")) == "prompt"
+
+
+def test_a_long_text_is_searched_whole() -> None:
+    """What counts is the number of fields, not of bytes: a file in the wrong encoding gets its name."""
+    text = b"\x1a\x80\x80\x40" + b"x" * ((1 << 20) - 1) + b"\xe9"
+    assert blamed(text) == "prompt"
+
+
+def test_the_search_ends_before_it_holds_up_everybody() -> None:
+    """Millions of fields before the bad one: the request is blamed as a whole."""
+    junk = b"\x50\x01"
+    bad = length_delimited(3, b"\xff")
+    assert blamed(junk * (SEARCHED_FIELDS - 1) + bad) == "prompt"
+    assert blamed(junk * SEARCHED_FIELDS + bad) == "request"
+
+
+def test_fields_inside_of_fields_count_too() -> None:
+    """Nesting is no way around the limit."""
+    message = length_delimited(1, b"")
+    chats = [length_delimited(4, message * 60) for _ in range(SEARCHED_FIELDS // 50)]
+    assert blamed(b"".join(chats) + length_delimited(3, b"\xff")) == "request"

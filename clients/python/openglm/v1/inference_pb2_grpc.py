@@ -70,7 +70,7 @@ class InferenceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Cancel(self, request, context):
-        """Ends a running request of the same tenant within one engine step; its stream gets Finished(CANCELLED).
+        """Ends a waiting or running request within one engine step; its stream gets Finished(CANCELLED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
