@@ -102,20 +102,21 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 def _checked(folder: Path, settings: dict[str, Any]) -> Bundle:
     model = settings["model"]
     decoder = model["decoder"]
-    graph = folder / Path(decoder.get("filename", "model.onnx")).name
+    graph = folder / Path(_text(decoder, "filename", "model.onnx")).name
     if not graph.is_file():
         raise ModelMissingError(f"{graph} is missing; {CONFIG_FILE} names it as the graph.")
+    vocab_size = _positive(model, "vocab_size")
     return Bundle(
         folder=folder,
         graph=graph,
         version=_digest(folder),
         architecture=str(model.get("type", "unknown")),
-        vocab_size=_positive(model, "vocab_size"),
+        vocab_size=vocab_size,
         context_tokens=_positive(model, "context_length"),
         layers=_positive(decoder, "num_hidden_layers"),
         kv_heads=_positive(decoder, "num_key_value_heads"),
         head_size=_positive(decoder, "head_size"),
-        eos_ids=_id_list(model.get("eos_token_id", ())),
+        eos_ids=_end_ids(model.get("eos_token_id"), vocab_size),
         names=_names(decoder),
         defaults=_defaults(settings.get("search", {})),
     )
@@ -128,33 +129,64 @@ def _positive(table: dict[str, Any], key: str) -> int:
     return value
 
 
-def _id_list(value: Any) -> tuple[int, ...]:
-    return (value,) if isinstance(value, int) else tuple(int(entry) for entry in value)
+def _end_ids(value: Any, vocab_size: int) -> tuple[int, ...]:
+    """One id, a list of them, or null."""
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(entry) is int and 0 <= entry < vocab_size for entry in ids):
+        raise ValueError(f"eos_token_id = {value!r}: the ids are 0 to {vocab_size - 1}.")
+    return tuple(ids)
+
+
+def _text(table: dict[str, Any], key: str, default: str) -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key} = {value!r} is not a name.")
+    return value
+
+
+def _layered(table: dict[str, Any], key: str, default: str) -> str:
+    """A name in which %d stands for the layer."""
+    value = _text(table, key, default)
+    if value.count("%") != 1 or "%d" not in value:
+        raise ValueError(f"{key} = {value!r} does not have one %d for the layer.")
+    return value
 
 
 def _names(decoder: dict[str, Any]) -> TensorNames:
     inputs, outputs = decoder.get("inputs", {}), decoder.get("outputs", {})
     return TensorNames(
-        input_ids=inputs.get("input_ids", "input_ids"),
-        attention_mask=inputs.get("attention_mask", "attention_mask"),
-        position_ids=inputs.get("position_ids", "position_ids"),
-        past_key=inputs.get("past_key_names", "past_key_values.%d.key"),
-        past_value=inputs.get("past_value_names", "past_key_values.%d.value"),
-        logits=outputs.get("logits", "logits"),
-        present_key=outputs.get("present_key_names", "present.%d.key"),
-        present_value=outputs.get("present_value_names", "present.%d.value"),
+        input_ids=_text(inputs, "input_ids", "input_ids"),
+        attention_mask=_text(inputs, "attention_mask", "attention_mask"),
+        position_ids=_text(inputs, "position_ids", "position_ids"),
+        past_key=_layered(inputs, "past_key_names", "past_key_values.%d.key"),
+        past_value=_layered(inputs, "past_value_names", "past_key_values.%d.value"),
+        logits=_text(outputs, "logits", "logits"),
+        present_key=_layered(outputs, "present_key_names", "present.%d.key"),
+        present_value=_layered(outputs, "present_value_names", "present.%d.value"),
     )
 
 
 def _defaults(search: dict[str, Any]) -> SamplingParams:
+    # The ranges are those that the contract has for requests.
+    penalty = _number(search, "repetition_penalty", (1e-6, 10))
     if not search.get("do_sample", False):
-        return SamplingParams(temperature=0.0, repetition_penalty=search.get("repetition_penalty"))
+        return SamplingParams(temperature=0.0, repetition_penalty=penalty)
     return SamplingParams(
-        temperature=search.get("temperature"),
-        top_k=search.get("top_k"),
-        top_p=search.get("top_p"),
-        repetition_penalty=search.get("repetition_penalty"),
+        temperature=_number(search, "temperature", (0, 5)),
+        top_k=_number(search, "top_k", (0, 1 << 31), int),
+        top_p=_number(search, "top_p", (1e-6, 1)),
+        repetition_penalty=penalty,
     )
+
+
+def _number(search: dict[str, Any], key: str, bounds: tuple[float, float], kind: type[float] = float) -> Any:
+    value = search.get(key)
+    if value is None:
+        return None
+    low, high = bounds
+    if isinstance(value, bool) or not isinstance(value, (int, kind)) or not low <= value <= high:
+        raise ValueError(f"search.{key} = {value!r} is not {kind.__name__} from {low:g} to {high:g}.")
+    return value
 
 
 def _digest(folder: Path) -> str:

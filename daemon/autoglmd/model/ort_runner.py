@@ -70,7 +70,7 @@ class OrtRunner:
         self._tensors = tensors
         self._context = context
         self._has_positions = _check_inputs(self._session, bundle.names, tensors)
-        self._logits_dtype = _dtype_of(self._session.get_outputs(), bundle.names.logits)
+        self._logits_dtype = _logits_dtype(self._session, bundle)
         self._logits = np.empty((options.rows, 1, bundle.vocab_size), self._logits_dtype)
         self._bindings: OrderedDict[tuple[int, int], ort.IOBinding] = OrderedDict()
         self.spec = ModelSpec(
@@ -89,6 +89,10 @@ class OrtRunner:
 
     def prefill(self, row: int, ids: Ids, past: int) -> None:
         """See ModelRunner.prefill."""
+        if len(ids) == 1 and past + 1 < self._context:
+            # Attention for one new token takes another way than for several, and differs in the last bit. A second
+            # one, behind the row's length where nobody reads it, keeps logits independent of where chunks end.
+            ids = np.repeat(ids, 2)
         mask = np.ones((1, past + len(ids)), np.int64)
         self._run(row, ids[None, :], mask, np.arange(past, past + len(ids))[None, :], keep_logits=False)
 
@@ -127,6 +131,9 @@ class OrtRunner:
         else:
             binding.bind_output(self._names.logits, "cpu")
         self._session.run_with_iobinding(binding)
+        if not keep_logits:
+            # Let go of them: a graph that is not pruned made a row of the vocabulary for every prompt token.
+            binding.bind_output(self._names.logits, "cpu")
 
     def _binding(self, first: int, rows: int) -> ort.IOBinding:
         """The binding of rows first..first+rows; kept, because making one costs two calls per layer and side."""
@@ -198,17 +205,33 @@ def _kv_tensors(session: ort.InferenceSession, bundle: Bundle) -> tuple[KvTensor
                     f"{bundle.graph}: input {past} or output {present} is missing; "
                     f"genai_config.json says {bundle.layers} layers. The graph and its configuration do not match."
                 )
-            width = inputs[past].shape[3]
-            tensors.append(
-                KvTensor(
-                    past=past,
-                    present=present,
-                    dtype=_dtype_of([inputs[past]], past),
-                    heads=bundle.kv_heads,
-                    width=width if isinstance(width, int) else bundle.head_size,
-                )
-            )
+            tensors.append(_kv_tensor(inputs[past], present, bundle))
     return tuple(tensors)
+
+
+def _kv_tensor(past: ort.NodeArg, present: str, bundle: Bundle) -> KvTensor:
+    if len(past.shape) != 4:
+        raise ModelUnsupportedError(
+            f"{bundle.graph}: {past.name} has {len(past.shape)} dimensions; we run [rows, heads, tokens, size]."
+        )
+    _agree(bundle, "KV heads", past.shape[1], bundle.kv_heads)
+    width = past.shape[3]
+    return KvTensor(
+        past=past.name,
+        present=present,
+        dtype=_dtype_of([past], past.name),
+        heads=bundle.kv_heads,
+        width=width if isinstance(width, int) else bundle.head_size,
+    )
+
+
+def _agree(bundle: Bundle, what: str, in_graph: object, in_config: int) -> None:
+    """A dimension that the graph leaves open is a name or None, and agrees with everything."""
+    if isinstance(in_graph, int) and in_graph != in_config:
+        raise ModelUnsupportedError(
+            f"{bundle.graph} has {in_graph} {what} and genai_config.json says {in_config}. "
+            "They belong to different models; copy the bundle again."
+        )
 
 
 def _check_inputs(session: ort.InferenceSession, names: TensorNames, tensors: tuple[KvTensor, ...]) -> bool:
@@ -231,9 +254,17 @@ def _dtype_of(entries: list[ort.NodeArg], name: str) -> np.dtype[np.generic]:
     return np.dtype(_DTYPES[kind])
 
 
+def _logits_dtype(session: ort.InferenceSession, bundle: Bundle) -> np.dtype[np.generic]:
+    outputs, name = session.get_outputs(), bundle.names.logits
+    dtype = _dtype_of(outputs, name)
+    _agree(bundle, "logits", next(entry.shape[-1] for entry in outputs if entry.name == name), bundle.vocab_size)
+    return dtype
+
+
 def _precision(bundle: Bundle) -> str:
     """From the operators that the graph file names; a serialized ONNX model holds them as plain text."""
-    text = bundle.graph.read_bytes()[: 64 << 20]
+    with bundle.graph.open("rb") as graph:
+        text = graph.read(64 << 20)
     if b"MatMulIntegerToFloat" in text or b"DynamicQuantizeMatMul" in text:
         return "int8-per-token"
     return "int8-groups" if b"MatMulNBits" in text else "fp32"

@@ -1,0 +1,85 @@
+"""KV memory: where a row is, and what moves with it."""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from autoglmd.model.device import CPU
+from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows, KvTensor
+
+ROWS, HEADS, CONTEXT, WIDTH = 3, 2, 8, 4
+TENSORS = (
+    KvTensor("past.k", "present.k", np.dtype(np.float32), HEADS, WIDTH),
+    KvTensor("past.v", "present.v", np.dtype(np.int8), HEADS, WIDTH),
+)
+Rows = HostKvRows | DeviceKvRows
+BOTH = pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HostKvRows(TENSORS, ROWS, CONTEXT),
+        lambda: DeviceKvRows(TENSORS, ROWS, CONTEXT, (CPU,), "cpu"),
+    ],
+    ids=["host", "device"],
+)
+
+
+def view(rows: Rows, tensor: int, row: int) -> NDArray[np.generic]:
+    """The memory of one row, shape [heads, context, width], as the address says."""
+    kind = TENSORS[tensor].dtype
+    address = list(rows.pointers(row))[tensor]
+    count = HEADS * CONTEXT * WIDTH
+    memory: Any = (ctypes.c_char * (count * kind.itemsize)).from_address(address)
+    return np.ndarray((HEADS, CONTEXT, WIDTH), kind, memory)
+
+
+def fill(rows: Rows) -> None:
+    """Every row gets its own number everywhere."""
+    for tensor in range(len(TENSORS)):
+        for row in range(ROWS):
+            view(rows, tensor, row)[:] = row + 1
+
+
+@BOTH
+def test_rows_lie_behind_one_another_and_do_not_overlap(make: Callable[[], Rows]) -> None:
+    """A row's address and size are those that a binding of several neighbouring rows assumes."""
+    rows = make()
+    fill(rows)
+    for tensor, kind in enumerate(TENSORS):
+        addresses = [list(rows.pointers(row))[tensor] for row in range(ROWS)]
+        assert np.diff(addresses).tolist() == [HEADS * CONTEXT * WIDTH * kind.dtype.itemsize] * (ROWS - 1)
+        assert [set(view(rows, tensor, row).flat) for row in range(ROWS)] == [{1}, {2}, {3}]
+
+
+@BOTH
+def test_a_move_brings_all_heads_of_all_tensors_and_touches_no_third_row(make: Callable[[], Rows]) -> None:
+    """The first positions of the source are in the target; another row is as it was."""
+    rows = make()
+    fill(rows)
+    rows.move(2, 0, 5)
+    for tensor in range(len(TENSORS)):
+        assert set(view(rows, tensor, 0)[:, :5].flat) == {3}
+        assert set(view(rows, tensor, 1).flat) == {2}
+        assert set(view(rows, tensor, 2).flat) == {3}
+
+
+def test_bytes_per_token_are_those_of_one_position() -> None:
+    """Heads times width times the size of a number."""
+    assert [tensor.bytes_per_token for tensor in TENSORS] == [32, 8]
+
+
+def test_host_rows_take_memory_only_where_they_are_written() -> None:
+    """A gigabyte of rows costs nothing until tokens are in them, and then what the tokens take."""
+    tensor = KvTensor("k", "p", np.dtype(np.float32), 8, 128)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    rows = HostKvRows((tensor,), 16, 16384)
+    assert process.memory_info().rss - before < 64 << 20
+    rows._buffers[0][3, :, :100] = 1
+    assert process.memory_info().rss - before < 64 << 20
+    rows._buffers[0][3, :, :12000] = 1
+    assert process.memory_info().rss - before > 40 << 20

@@ -1,0 +1,217 @@
+"""What the runner refuses to load, and what it does with rows that are not the host's."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autoglmd.errors import ModelCorruptError, ModelError, ModelUnsupportedError
+from autoglmd.model.bundle import CONFIG_FILE
+from autoglmd.model.device import CPU
+from autoglmd.model.kv_rows import _COPY_GRAPH, DeviceKvRows
+from tests.support.fixture_models import FOLDER, TINY_MODELS, copy_bundle, edit_json, open_runner
+
+Settings = dict[str, Any]
+PROMPT = np.arange(10, 30, dtype=np.int64)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of a whole bundle, to be broken."""
+    return copy_bundle("tiny-fp32", tmp_path / "model")
+
+
+@pytest.mark.parametrize("keep", [0, 1, 0.01, 0.5, 0.999])
+def test_a_truncated_graph_is_corrupt(folder: Path, keep: float) -> None:
+    """However much of model.onnx arrived, the error names it and the remedy."""
+    graph = folder / "model.onnx"
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[: int(len(whole) * keep) if keep < 1 else 1])
+    with pytest.raises(ModelCorruptError, match=rf"{graph} cannot be loaded: .*Copy the bundle again") as refusal:
+        open_runner(folder)
+    assert len(refusal.value.message) < 600
+
+
+def test_a_graph_that_is_no_graph_is_corrupt(folder: Path) -> None:
+    """Some other file under the graph's name."""
+    (folder / "model.onnx").write_bytes(b"<html>404</html>" * 100)
+    with pytest.raises(ModelCorruptError):
+        open_runner(folder)
+
+
+@pytest.mark.parametrize("keep", [None, 0.0, 0.5, 0.999])
+def test_missing_or_truncated_weights_are_corrupt(folder: Path, keep: float | None) -> None:
+    """model.onnx.data is not there, or not all of it."""
+    data = folder / "model.onnx.data"
+    whole = data.read_bytes()
+    if keep is None:
+        data.unlink()
+    else:
+        data.write_bytes(whole[: int(len(whole) * keep)])
+    with pytest.raises(ModelCorruptError, match=r"model\.onnx"):
+        open_runner(folder)
+
+
+def test_weights_that_are_not_numbers_are_corrupt(folder: Path) -> None:
+    """A first run finds what the size of a file does not tell."""
+    data = folder / "model.onnx.data"
+    data.write_bytes(b"\xff" * data.stat().st_size)
+    with pytest.raises(ModelCorruptError, match="not numbers; its weights are broken"):
+        open_runner(folder)
+
+
+def test_a_whole_graph_that_is_no_decoder_is_unsupported(folder: Path) -> None:
+    """Inputs and outputs are not those of a language model."""
+    (folder / "model.onnx").write_bytes(_COPY_GRAPH)
+    with pytest.raises(ModelUnsupportedError, match=r"past_key_values\.0\.key"):
+        open_runner(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "renamed", "said"),
+    [
+        (b"attention_mask", b"attention_rank", r"missing \['attention_mask'\], unknown \['attention_rank'\]"),
+        (b"input_ids", b"input_jds", r"missing \['input_ids'\], unknown \['input_jds'\]"),
+        (b"past_key_values.1.key", b"post_key_values.1.key", r"input past_key_values\.1\.key"),
+        (b"present.0.value", b"prosent.0.value", r"output present\.0\.value"),
+    ],
+)
+def test_inputs_and_outputs_that_we_do_not_know_are_named(folder: Path, name: bytes, renamed: bytes, said: str) -> None:
+    """A decoder of another kind is refused by the names that it has and lacks."""
+    graph = folder / "model.onnx"
+    graph.write_bytes(graph.read_bytes().replace(name, renamed))
+    with pytest.raises(ModelUnsupportedError, match=said):
+        open_runner(folder)
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value", "said"),
+    [
+        ("decoder", "num_hidden_layers", 3, "says 3 layers. The graph and its configuration do not match"),
+        ("decoder", "num_hidden_layers", 1, r"unknown \['past_key_values\.1\.key'"),
+        ("decoder", "num_key_value_heads", 4, "2 KV heads and genai_config.json says 4"),
+        ("decoder", "num_key_value_heads", 1, "2 KV heads and genai_config.json says 1"),
+        ("decoder", "head_size", 64, "got 64 expected 32"),
+        ("model", "vocab_size", 256, "512 logits and genai_config.json says 256"),
+        ("model", "vocab_size", 5120, "512 logits and genai_config.json says 5120"),
+    ],
+)
+def test_a_configuration_of_another_model_is_refused_with_both_numbers(
+    folder: Path, where: str, key: str, value: int, said: str
+) -> None:
+    """Layers, heads, sizes and vocabulary are compared with the graph before anything runs."""
+
+    def spoil(settings: Settings) -> None:
+        table = settings["model"]["decoder"] if where == "decoder" else settings["model"]
+        table[key] = value
+        settings["model"].pop("eos_token_id")
+
+    edit_json(folder / CONFIG_FILE, spoil)
+    with pytest.raises(ModelUnsupportedError, match=said):
+        open_runner(folder)
+
+
+def test_a_context_beyond_the_graphs_is_an_error_and_not_a_crash(folder: Path) -> None:
+    """A configuration that promises more positions than the rotary table has: the run raises, the process lives."""
+    edit_json(folder / CONFIG_FILE, lambda settings: settings["model"].update(context_length=100_000))
+    runner = open_runner(folder, context_tokens=2048)
+    with pytest.raises(Exception, match="cos_cache"):
+        runner.decode(np.array([5]), np.array([1500]))
+    runner.close()
+
+
+@pytest.mark.parametrize("spoil", [0, 100, 5_000, 12_000])
+def test_flipped_bits_in_a_graph_never_end_the_process(folder: Path, spoil: int) -> None:
+    """Whatever onnxruntime makes of it, it is a ModelError or a model that runs."""
+    graph = folder / "model.onnx"
+    content = bytearray(graph.read_bytes())
+    for offset in range(spoil, min(spoil + 40, len(content)), 7):
+        content[offset] ^= 0x55
+    graph.write_bytes(content)
+    with contextlib.suppress(ModelError):
+        open_runner(folder).close()
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_a_loaded_model_says_what_it_is(name: str) -> None:
+    """Precisions come from the graph, not from the folder's name."""
+    runner = open_runner(FOLDER / name, rows=2, context_tokens=100_000)
+    spec = runner.spec
+    precision, kv = {
+        "tiny-fp32": ("fp32", "float32"),
+        "tiny-int8": ("int8-groups", "int8"),
+        "tiny-per-token": ("int8-per-token", "float32"),
+        "tiny-unpruned": ("int8-groups", "float32"),
+    }[name]
+    assert (spec.precision, spec.kv_precision, spec.layers, spec.rows) == (precision, kv, 2, 2)
+    assert (spec.context_tokens, spec.vocab_size, spec.provider, spec.fallback) == (512, 512, CPU, "")
+    assert spec.kv_bytes_per_token == 2 * 2 * 2 * 32 * (1 if kv == "int8" else 4)
+    runner.close()
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_rows_allocated_through_onnxruntime_give_the_same_logits(name: str) -> None:
+    """The rows of an accelerator, tried on the CPU: bound in place, moved, and bit for bit those of the host."""
+    host, device = open_runner(FOLDER / name), open_runner(FOLDER / name)
+    device._bindings.clear()
+    device._kv = DeviceKvRows(device._tensors, 4, device._context, (CPU,), "cpu")
+    seen = []
+    for runner in (host, device):
+        runner.prefill(3, PROMPT[:16], 0)
+        runner.prefill(3, PROMPT[16:19], 16)
+        runner.prefill_fresh(0, PROMPT[None, :7], np.array([7]))
+        runner.move(3, 1, 19)
+        seen.append(runner.decode(PROMPT[[7, 19]], np.array([7, 19])).copy())
+        runner.close()
+    assert np.array_equal(seen[0], seen[1])
+
+
+def test_bindings_are_kept_and_bounded() -> None:
+    """One per run of rows, the oldest dropped: a hundred thousand steps hold no more than a hundred."""
+    runner = open_runner(FOLDER / "tiny-int8", rows=16)
+    for first in range(16):
+        for rows in range(1, 17 - first):
+            runner.prefill_fresh(first, np.full((rows, 3), 5), np.full(rows, 3))
+    assert len(runner._bindings) == 128
+    runner.close()
+
+
+def test_logits_of_a_prefill_are_not_kept() -> None:
+    """A graph that is not pruned makes logits for every prompt token; held by each binding they would be gigabytes."""
+    runner = open_runner(FOLDER / "tiny-unpruned")
+    runner.prefill(3, PROMPT, 0)
+    (binding,) = [each for key, each in runner._bindings.items() if key == (3, 1)]
+    held = [value.shape() for value in binding.get_outputs() if value.has_value()]
+    assert held
+    assert all(shape[-1] != 512 for shape in held)
+    runner.close()
+
+
+def decoded_alone(name: str, chunks: list[int]) -> np.ndarray:
+    """Logits after a prompt that was prefilled in these chunks."""
+    runner = open_runner(FOLDER / name)
+    past = 0
+    for count in chunks:
+        runner.prefill(3, PROMPT[past : past + count], past)
+        past += count
+    runner.move(3, 0, past)
+    logits = runner.decode(PROMPT[past : past + 1], np.array([past])).copy()
+    runner.close()
+    return logits
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+@pytest.mark.parametrize("chunks", [[18, 1], [1, 18], [9, 1, 9], [1] * 19, [2, 3, 5, 9]])
+def test_chunks_of_any_size_give_the_same_logits(name: str, chunks: list[int]) -> None:
+    """Bit for bit, down to chunks of one token, which onnxruntime computes in another way than longer ones."""
+    assert np.array_equal(decoded_alone(name, chunks), decoded_alone(name, [19]))
+
+
+def test_the_last_position_of_a_row_can_be_computed_alone() -> None:
+    """A chunk of one token at the very end of the context."""
+    runner = open_runner(FOLDER / "tiny-fp32", context_tokens=20)
+    runner.prefill(0, PROMPT[:19], 0)
+    runner.prefill(0, PROMPT[19:20], 19)
+    runner.close()
