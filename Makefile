@@ -95,8 +95,23 @@ docs-check: $(VENV)/.run
 eval: $(VENV)/.run ## measure glm-small on its held-out set
 	$(BIN)/python -m models.glm_small.evaluate
 
-bench: ## measure against the peers; writes docs/benchmarks/
-	$(PYTHON) -m benchmarks
+bench: $(VENV)-bench/.done $(VENV)-peers/.done ## measure against the peers; writes docs/benchmarks/ (hours; BENCH="--quick")
+	$(VENV)-bench/bin/python -m benchmarks --peers-python $(VENV)-peers/bin/python $(BENCH)
+
+$(VENV)-bench/.done: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip --quiet install -e '.[build]' matplotlib
+	@touch $@
+
+# Apart from ours, because optimum-intel exports Glm with transformers up to 5.0 and onnxruntime-genai's builder needs a
+# later one. optimum-intel's own requirements would bring torchvision, which no language model needs.
+$(VENV)-peers/.done: benchmarks/peers.txt benchmarks/gcc12_amx.h
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip --quiet install -r benchmarks/peers.txt
+	$(VENV)-peers/bin/python -m pip --quiet install --no-deps optimum-intel optimum
+	CMAKE_ARGS="-DGGML_NATIVE=ON -DCMAKE_CXX_FLAGS='-include $(CURDIR)/benchmarks/gcc12_amx.h'" \
+		$(VENV)-peers/bin/python -m pip install --no-binary llama-cpp-python llama-cpp-python
+	@touch $@
 
 wheel: $(VENV)/.dev ## build dist/*.whl
 	$(PIP) install build

@@ -32,8 +32,8 @@ class Job:
     decode_streams: tuple[int, ...] = ()
     prefill_tokens: tuple[int, ...] = ()
     prompt_tokens: int = 64
-    decode_tokens: int = 68
-    repeats: int = 3
+    decode_tokens: int = 44
+    repeats: int = 2
     seed: int = 0
     compare_tokens: bool = False
     optimize: bool = True

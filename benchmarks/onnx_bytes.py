@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import onnx
+if TYPE_CHECKING:
+    import onnx
 
 
 def bytes_per_token(folder: Path) -> int:
@@ -13,6 +15,8 @@ def bytes_per_token(folder: Path) -> int:
     Those are the embedding table and the rotary caches. The KV cache is not counted: at the lengths that we decode it
     is under 2 % of the weights, and leaving it out makes the limit higher, not lower.
     """
+    import onnx
+
     model = onnx.load(str(folder / "model.onnx"), load_external_data=False)
     gathered = {name for node in model.graph.node if "Gather" in node.op_type for name in node.input}
     return sum(_size(tensor) for tensor in model.graph.initializer if _is_read_whole(tensor.name, gathered))

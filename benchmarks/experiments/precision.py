@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks import assets
 from benchmarks.contenders import REFERENCE, Contender
@@ -40,10 +41,10 @@ class Precision:
                 store.need(f"{self.name}-accuracy/{shape}/{form.key}", lambda: _accuracy(settings, form, shape))  # noqa: B023
         store.need(f"{self.name}-accuracy/{SHAPE}/{REFERENCE.key}", lambda: _accuracy(settings, REFERENCE, SHAPE))
 
-    def report(self, settings: Settings, store: Store) -> Sequence[Section]:
+    def report(self, settings: Settings, store: Store) -> Sequence[Section]:  # noqa: ARG002
         """Write one table for both models."""
         shapes = (SHAPE, GLM_SMALL)
-        rows = [row for shape in shapes for form in FORMS if (row := self._row(settings, store, shape, form))]
+        rows = [row for shape in shapes for form in FORMS if (row := self._row(store, shape, form))]
         if not rows:
             return []
         note = (
@@ -53,17 +54,18 @@ class Precision:
         header = ["", "size, MB", "one stream, ms/token", "8 streams, tokens/s", "prefill of 512, ms", "accuracy"]
         return [Section("FP32 against INT8", f"{note}\n\n{table(header, rows)}")]
 
-    def _row(self, settings: Settings, store: Store, shape: str, form: Contender) -> list[str]:
+    def _row(self, store: Store, shape: str, form: Contender) -> list[str]:
         rounds = [result["figures"] for result in store.under(f"{self.name}/{shape}/{form.key}").values()]
-        if not rounds:
+        answer = store.get(f"{self.name}-accuracy/{shape}/{form.key}")
+        if not rounds or answer is None:
             return []
         latency = Spread.of([1000 / figures["decode_1"] for figures in rounds])
         prefill = Spread.of([512_000 / figures["prefill_512"] for figures in rounds])
         batched = Spread.of([figures["decode_8"] for figures in rounds])
-        size = sum(file.stat().st_size for file in assets.path(settings, shape, form.kind).glob("model.onnx*"))
         digits = 2 if latency.median < 10 else 1
         speeds = [latency.text(digits), batched.text(), prefill.text()]
-        return [f"{shape}, {form.name}", f"{size / 1e6:.1f}", *speeds, _accuracy_text(store, shape, form)]
+        size = f"{answer['size'] / 1e6:.1f}"
+        return [f"{shape}, {form.name}", size, *speeds, _accuracy_text(store, shape, answer)]
 
 
 def _shapes(settings: Settings) -> tuple[str, ...]:
@@ -80,16 +82,15 @@ def _times(settings: Settings, form: Contender, shape: str, number: int) -> Resu
 def _accuracy(settings: Settings, form: Contender, shape: str) -> Result:
     print(f"accuracy, {shape}: {form.name}", flush=True)
     job = replace(form.job(settings, shape), prompt_tokens=PROMPT_TOKENS, decode_tokens=16, compare_tokens=True)
+    size = sum(file.stat().st_size for file in Path(job.model).glob("model.onnx*"))
     if shape == GLM_SMALL:
         arguments = [job.model, str(settings.threads)]
-        return run_module(settings.python, "benchmarks.glm_small_accuracy", arguments, settings.threads)
-    return {"tokens": form.run(settings, job)["tokens"]}
+        share = run_module(settings.python, "benchmarks.glm_small_accuracy", arguments, settings.threads)
+        return {**share, "size": size}
+    return {"tokens": form.run(settings, job)["tokens"], "size": size}
 
 
-def _accuracy_text(store: Store, shape: str, form: Contender) -> str:
-    answer = store.get(f"precision-accuracy/{shape}/{form.key}")
-    if answer is None:
-        return "-"
+def _accuracy_text(store: Store, shape: str, answer: Result) -> str:
     if "share" in answer:
         return f"{answer['share']:.2%} of {answer['cases']}"
     reference = store.get(f"precision-accuracy/{shape}/{REFERENCE.key}")

@@ -50,7 +50,7 @@ class Race:
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write a section per shape that has been measured."""
         shapes = [shape for shape in settings.shapes if store.under(f"race/{shape}")]
-        return [_section(settings, store, shape) for shape in shapes]
+        return [_section(store, shape) for shape in shapes]
 
 
 def _take_turn(settings: Settings, store: Store, contender: Contender, place: str) -> None:
@@ -67,8 +67,12 @@ def _take_turn(settings: Settings, store: Store, contender: Contender, place: st
 
 def _take_bandwidth(settings: Settings, store: Store, shape: str, number: int) -> None:
     def run() -> Result:
-        size = bytes_per_token(assets.need(settings, shape, "groups"))
-        return run_module(settings.python, "benchmarks.bandwidth", [str(size), str(settings.threads)], settings.threads)
+        sizes = {ours.key: bytes_per_token(assets.need(settings, shape, ours.kind)) for ours in OURS}
+        arguments = [str(max(sizes.values())), str(settings.threads)]
+        return {
+            **run_module(settings.python, "benchmarks.bandwidth", arguments, settings.threads),
+            "bytes_per_token": sizes,
+        }
 
     store.need(f"race/{shape}/{BANDWIDTH}/{number}", run)
 
@@ -79,7 +83,7 @@ def rates(store: Store, shape: str, contender: str) -> Rates:
     return {workload: [figures[workload] for figures in rounds] for workload in WORKLOADS} if rounds else {}
 
 
-def _section(settings: Settings, store: Store, shape: str) -> Section:
+def _section(store: Store, shape: str) -> Section:
     figures = {contender.name: rates(store, shape, contender.key) for contender in RACE}
     figures = {name: found for name, found in figures.items() if found}
     rounds = min(len(found["decode_1"]) for found in figures.values())
@@ -88,7 +92,7 @@ def _section(settings: Settings, store: Store, shape: str) -> Section:
         f"Tokens per second; median of {rounds} rounds, and the range.\n",
         _rates_table(figures),
         _ratio_table(figures),
-        _limit_table(settings, store, shape, figures),
+        _limit_table(store, shape, figures),
         _facts_of(store, shape),
     ]
     return Section(f"Against the peers: {shape}", "\n".join(body), (_plot(shape, figures),))
@@ -119,16 +123,14 @@ def _ratio(figures: dict[str, Rates], ours: str, peer: str, workload: str, goal:
     return f"{ratio.text(2)} {'reached' if ratio.median >= goal else '**missed**'}"
 
 
-def _limit_table(settings: Settings, store: Store, shape: str, figures: dict[str, Rates]) -> str:
-    """One stream against the time that reading the weights once takes."""
-    bandwidths = [
-        max(result["gigabytes_per_second"].values()) for result in store.under(f"race/{shape}/memory").values()
-    ]
+def _limit_table(store: Store, shape: str, figures: dict[str, Rates]) -> str:
+    """Set one stream against the time that reading the weights once takes."""
+    memory = list(store.under(f"race/{shape}/{BANDWIDTH}").values())
+    bandwidths = [max(result["gigabytes_per_second"].values()) for result in memory]
     rows = []
     for ours in OURS:
         if ours.name in figures:
-            runs = figures[ours.name]["decode_1"]
-            size = bytes_per_token(assets.path(settings, shape, ours.kind))
+            runs, size = figures[ours.name]["decode_1"], memory[0]["bytes_per_token"][ours.key]
             limits = [bandwidth * 1e9 / size for bandwidth in bandwidths[: len(runs)]]
             share = paired_ratio(runs, limits)
             verdict = "reached" if share.median >= LIMIT_GOAL else "**missed**"
