@@ -21,6 +21,7 @@ from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.gateway import Gateway
 from autoglmd.pipeline.loading import LoadContext, load_model
 from autoglmd.pipeline.router import Router
+from autoglmd.pipeline.served import ServedModel
 from autoglmd.telemetry.health import EngineBeat, judge
 
 log = logging.getLogger(__name__)
@@ -146,11 +147,7 @@ class Daemon:
             await asyncio.sleep(interval / 3)
 
     def _beats(self, pinged_at: float | None) -> list[EngineBeat]:
-        pulses = ((served.engine.name, served.engine.pulse) for served in self._catalog.served())
-        return [
-            EngineBeat(name, pulse.busy, pulse.last_progress, pinged_at is None or pulse.last_progress >= pinged_at)
-            for name, pulse in pulses
-        ]
+        return [_beat(served, pinged_at) for served in self._catalog.served()]
 
     def _describe(self, gateway: Gateway) -> DaemonStatus:
         return DaemonStatus(
@@ -162,7 +159,18 @@ class Daemon:
             onnxruntime_version=onnxruntime_version(),
             available_providers=available_providers(),
             models=gateway.models(),
-            engines=tuple(served.engine.stats for served in self._catalog.served()),
+            engines=tuple(served.stats for served in self._catalog.served()),
             open_streams=gateway.open_streams,
             refused=gateway.admission.refused,
         )
+
+
+def _beat(served: ServedModel, pinged_at: float | None) -> EngineBeat:
+    pulse = served.engine.pulse
+    return EngineBeat(
+        model=served.info.name,
+        busy=pulse.busy,
+        last_progress=pulse.last_progress,
+        answered_ping=pinged_at is None or pulse.last_progress >= pinged_at,
+        prefetching=served.prefetcher.is_whole,
+    )

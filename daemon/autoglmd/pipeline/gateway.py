@@ -127,7 +127,7 @@ class Gateway:
     def _close(self, entry: OpenRequest) -> None:
         """Runs on every path: the stream ended, the client vanished, or the request was refused."""
         request = entry.job.request
-        entry.job.abandoned = True
+        entry.served.prefetcher.discard(entry.job)
         if not entry.stream.engine_ended:
             self._end(entry, FinishReason.CANCELLED)
         self._router.forget(entry.job.sequence_id)

@@ -1,9 +1,9 @@
 """A model that is being served: an engine, what prompts need, and the line before it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoglmd.engine.engine import Engine
-from autoglmd.messages import ModelInfo
+from autoglmd.messages import EngineStats, ModelInfo
 from autoglmd.pipeline.admission import Line
 from autoglmd.pipeline.prefetch import Prefetcher
 from autoglmd.pipeline.prompts import PromptRules
@@ -18,6 +18,11 @@ class ServedModel:
     engine: Engine
     prefetcher: Prefetcher
     line: Line
+
+    @property
+    def stats(self) -> EngineStats:
+        """The engine's counters; `waiting` counts whoever has no row, wherever on the way."""
+        return replace(self.engine.stats, waiting=self.prefetcher.waiting)
 
     def stop(self, timeout_seconds: float) -> bool:
         """Stop its threads and free the model. False: the engine thread did not end in time."""

@@ -1,7 +1,8 @@
 """When to feed the watchdog: a decision on snapshots, without a thread or a clock of its own.
 
 A daemon whose event loop turns while its engine hangs is dead to its users. So the loop feeds systemd's watchdog
-only as long as every engine shows life: a working one by its steps, an idle one by answering when called.
+only as long as every engine shows life: a working one by its steps, an idle one by answering when called, and both
+by the threads that bring them work.
 """
 
 from collections.abc import Iterable
@@ -16,12 +17,14 @@ class EngineBeat:
         busy: it has work.
         last_progress: when it last ended a step or took up work after being idle; monotonic seconds.
         answered_ping: its thread answered the previous round's ping; true if there was none.
+        prefetching: the threads that tokenize for it are all there.
     """
 
     model: str
     busy: bool
     last_progress: float
     answered_ping: bool
+    prefetching: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ def judge(beats: Iterable[EngineBeat], now: float, stall_seconds: float) -> Verd
 
 
 def _complaint(beat: EngineBeat, now: float, stall_seconds: float) -> str:
+    if not beat.prefetching:
+        return f"a prefetch thread of engine {beat.model!r} has died"
     if not beat.busy:
         return "" if beat.answered_ping else f"engine {beat.model!r} is idle and does not answer"
     silent_seconds = now - beat.last_progress

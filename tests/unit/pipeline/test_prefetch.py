@@ -1,6 +1,7 @@
 """The prefetch threads: bounded ahead of the engine, and honest with what is cancelled meanwhile."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -12,12 +13,19 @@ from autoglmd.pipeline.prefetch import Job, Prefetcher
 from autoglmd.pipeline.prompts import PromptRules
 
 LIMIT_SECONDS = 10.0
+PANIC = "panic"
+
+
+class PanicError(BaseException):
+    """What a tokenizer in Rust raises at a defect of its own."""
 
 
 class GatedTokenizer:
     """One token per character; holds while the gate is closed."""
 
     size = 512
+    special: frozenset[str] = frozenset()
+    longest_piece = 1
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -27,6 +35,8 @@ class GatedTokenizer:
 
     def encode(self, text: str, *, add_prefix: bool) -> list[int]:
         """See Tokenizer.encode."""
+        if text == PANIC:
+            raise PanicError
         self.texts.append(text)
         self.arrived.release()
         assert self.gate.wait(LIMIT_SECONDS)
@@ -36,16 +46,23 @@ class GatedTokenizer:
         """Not needed here."""
         raise NotImplementedError
 
+    def piece(self, token_id: int) -> str:
+        """Not needed here."""
+        raise NotImplementedError
+
 
 class FakeEngine:
     """Notes what it is told, in order."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
+        self.broken = False
         self._changed = threading.Condition()
 
     def submit(self, request: SequenceRequest) -> None:
         """See Engine.submit."""
+        if self.broken:
+            raise RuntimeError("no engine")
         self._note("submit", request.sequence_id)
 
     def cancel(self, sequence_id: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
@@ -163,20 +180,60 @@ def test_a_refused_prompt_is_answered_and_holds_no_place(make: Callable[..., Rig
     assert rig.engine.told == [("submit", "good")]
 
 
-def test_a_job_that_nobody_waits_for_is_not_tokenized(make: Callable[..., Rig]) -> None:
-    """A client that left the line costs nothing more."""
+def test_a_job_that_nobody_waits_for_is_forgotten_at_once(make: Callable[..., Rig]) -> None:
+    """A client that left the line costs nothing more, not even its prompt's memory while the line stands still."""
     rig = make(depth=1)
-    rig.tokenizer.gate.clear()
     rig.put("first")
-    rig.wait_tokenizing()
-    rig.put("gone", "gone").abandoned = True
-    rig.put("next", "next")
-    rig.tokenizer.gate.set()
     rig.engine.wait(1)
+    gone, left = rig.put("gone", "gone"), rig.put("next", "next")
+    held = weakref.ref(gone.answer)
+    rig.prefetcher.discard(gone)
+    del gone
+    assert held() is None
     rig.prefetcher.observe([Admitted("first", 0.0)])
     rig.engine.wait(2)
     assert rig.tokenizer.texts == ["abc", "next"]
+    rig.prefetcher.discard(left)
     assert "gone" not in rig.answers
+
+
+def test_a_tokenizer_that_panics_fails_its_own_request_only(make: Callable[..., Rig]) -> None:
+    """Rust's panics are no Exceptions; the thread lives, the place is free, and the client gets an error."""
+    rig = make(depth=1)
+    rig.put("boom", PANIC)
+    rig.put("fine")
+    rig.engine.wait(1)
+    answer = rig.answers["boom"]
+    assert isinstance(answer, Exception)
+    assert isinstance(answer.__cause__, PanicError)
+    assert rig.engine.told == [("submit", "fine")]
+    assert rig.prefetcher.is_whole
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_all_the_same_is_noticed(make: Callable[..., Rig]) -> None:
+    """The watchdog asks for it: nobody would be served any more."""
+    rig = make(depth=1)
+    assert rig.prefetcher.is_whole
+    rig.engine.broken = True
+    rig.put("a")
+    rig.prefetcher._threads[0].join(LIMIT_SECONDS)
+    assert not rig.prefetcher.is_whole
+
+
+def test_everyone_without_a_row_counts_as_waiting(make: Callable[..., Rig]) -> None:
+    """In the line, being tokenized, ready for the engine: all wait; one with a row does not."""
+    rig = make(depth=2)
+    rig.put("ready")
+    rig.engine.wait(1)
+    rig.wait_tokenizing()
+    rig.tokenizer.gate.clear()
+    rig.put("tokenizing")
+    rig.wait_tokenizing()
+    rig.put("in line")
+    assert rig.prefetcher.waiting == 3
+    rig.prefetcher.observe([Admitted("ready", 0.0)])
+    assert rig.prefetcher.waiting == 2
 
 
 def test_one_who_is_cancelled_while_being_tokenized_ends_in_the_engine(make: Callable[..., Rig]) -> None:
@@ -224,3 +281,12 @@ def test_stopping_does_not_wait_longer_than_it_may(make: Callable[..., Rig]) -> 
     rig.wait_tokenizing()
     rig.prefetcher.stop(0.0)
     assert rig.prefetcher._threads[0].is_alive()
+
+
+def test_what_comes_after_the_stop_is_answered_too(make: Callable[..., Rig]) -> None:
+    """Nobody would look at it any more."""
+    rig = make(depth=1)
+    rig.prefetcher.stop(LIMIT_SECONDS)
+    rig.put("late")
+    rig.wait_answers(1)
+    assert isinstance(rig.answers["late"], DrainingError)

@@ -1,5 +1,7 @@
 """The watchdog's judgement."""
 
+from dataclasses import replace
+
 import pytest
 
 from autoglmd.telemetry.health import EngineBeat, judge
@@ -25,6 +27,7 @@ def beat(model: str = "a", busy: bool = True, silent: float = 0.0, answered_ping
         # In the middle of a long step it cannot answer, and need not.
         ([beat(answered_ping=False)], True),
         ([beat("a"), beat("b", silent=11)], False),
+        ([replace(beat(), prefetching=False)], False),
     ],
 )
 def test_the_watchdog_is_fed_only_if_every_engine_shows_life(beats: list[EngineBeat], feed: bool) -> None:
