@@ -154,6 +154,9 @@ def test_nothing_gives_nothing() -> None:
 class BytesTokenizer:
     """Ids are indices of byte strings."""
 
+    special: frozenset[str] = frozenset()
+    longest_piece = 4
+
     def __init__(self, parts: list[bytes]) -> None:
         self.parts = parts
 
@@ -169,3 +172,7 @@ class BytesTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The bytes, as far as they are characters."""
         return b"".join(self.parts[token] for token in ids).decode("utf-8", "replace")
+
+    def piece(self, token_id: int) -> str:
+        """Not needed here."""
+        raise NotImplementedError

@@ -290,6 +290,8 @@ class Noting:
     def __init__(self, inner: Tokenizer, threads: set[int]) -> None:
         self._inner = inner
         self._threads = threads
+        self.special = inner.special
+        self.longest_piece = inner.longest_piece
 
     @property
     def size(self) -> int:
@@ -305,3 +307,8 @@ class Noting:
         """See Tokenizer.decode."""
         self._threads.add(threading.get_ident())
         return self._inner.decode(ids)
+
+    def piece(self, token_id: int) -> str:
+        """See Tokenizer.piece."""
+        self._threads.add(threading.get_ident())
+        return self._inner.piece(token_id)
