@@ -215,7 +215,7 @@ def _check_bounds(rule: Rule, value: Any, source: str, where: str) -> None:
         nearest = _nearest(str(value), rule.choices)
         raise ConfigError(f"{source}: {where} = {value!r} is not one of {', '.join(rule.choices)}.{nearest}")
     if rule.low is not None and rule.high is not None and not rule.low <= value <= rule.high:
-        raise ConfigError(f"{source}: {where} = {value!r} is outside {rule.low:g} to {rule.high:g}.")
+        raise ConfigError(f"{source}: {where} = {value!r} is outside {rule.low} to {rule.high}.")
 
 
 def _typed(value: Any, wanted: type, source: str, where: str) -> Any:
