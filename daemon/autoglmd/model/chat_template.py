@@ -1,17 +1,36 @@
 """A model's chat template: Jinja that comes with the bundle, so it is rendered in a sandbox."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jinja2
+from jinja2.exceptions import SecurityError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from autoglmd.errors import InvalidArgumentError, TokenizerError
 from autoglmd.messages import Message
+from autoglmd.model.side_file import MAX_BYTES
+
+MAX_RENDERED = 16 << 20
+
+
+class _BoundedSandbox(ImmutableSandboxedEnvironment):
+    """A sandbox that also refuses to multiply a text to a size that no prompt has."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Called by compiled templates instead of the operator."""
+        if operator == "**":
+            raise SecurityError("a template has no use for powers")
+        sizes = [each if isinstance(each, int | float) else len(each) for each in (left, right)]
+        if not all(isinstance(each, int | float) for each in (left, right)) and sizes[0] * sizes[1] > MAX_RENDERED:
+            raise SecurityError(f"a template may not make more than {MAX_RENDERED} characters")
+        return super().call_binop(context, operator, left, right)
 
 
 class ChatTemplate:
@@ -27,7 +46,7 @@ class ChatTemplate:
         Raises:
             TokenizerError: the template does not compile.
         """
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment = _BoundedSandbox(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = lambda pattern: datetime.now().astimezone().strftime(pattern)
         environment.filters["tojson"] = _to_json
@@ -61,13 +80,26 @@ class ChatTemplate:
         """
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
-            return self._template.render(messages=turns, add_generation_prompt=True, **self._tokens)
+            return _joined(self._template.generate(messages=turns, add_generation_prompt=True, **self._tokens))
         except Exception as error:
             # Whatever a stranger's code does with these messages, it is this request's error.
             raise InvalidArgumentError("chat", f"the model's chat template refuses these messages: {error}") from error
 
 
+def _joined(pieces: Iterator[str]) -> str:
+    """The rendered text; a template that loops for ever is stopped by its length."""
+    rendered, length = [], 0
+    for piece in pieces:
+        length += len(piece)
+        if length > MAX_RENDERED:
+            raise SecurityError(f"a template may not make more than {MAX_RENDERED} characters")
+        rendered.append(piece)
+    return "".join(rendered)
+
+
 def _read(file: Path) -> str:
+    if file.stat().st_size > MAX_BYTES:
+        raise TokenizerError(f"{file} has {file.stat().st_size} bytes; a template has at most {MAX_BYTES}.")
     try:
         return file.read_text("utf-8")
     except ValueError as error:

@@ -20,8 +20,18 @@ class Tokenizer(Protocol):
         """One more than the largest id."""
         ...
 
+    @property
+    def special(self) -> frozenset[str]:
+        """Pieces that steer the model (roles, ends of turn) and that a text can spell out."""
+        ...
+
+    @property
+    def longest_piece(self) -> int:
+        """Characters of the longest piece: a text of n of them has at least n / longest_piece tokens."""
+        ...
+
     def encode(self, text: str, *, add_prefix: bool) -> list[int]:
-        """Ids of a text. Special tokens written out in it become their ids.
+        """Ids of a text. Special tokens written out in it become their ids. Lets other threads run meanwhile.
 
         Args:
             text: any text.
@@ -34,22 +44,29 @@ class Tokenizer(Protocol):
         """Text of the ids, without special tokens; U+FFFD where the bytes are not whole characters."""
         ...
 
+    def piece(self, token_id: int) -> str:
+        """What one token stands for in the middle of a text, leading space included; special tokens by name."""
+        ...
+
 
 class SentencePieceTokenizer:
-    """A sentencepiece model. Ids in `special` never appear in text."""
+    """A sentencepiece model. Ids in `special_ids` never appear in text."""
 
     def __init__(
-        self, processor: sentencepiece.SentencePieceProcessor, special: frozenset[int], prefix: list[int]
+        self, processor: sentencepiece.SentencePieceProcessor, special_ids: frozenset[int], prefix: list[int]
     ) -> None:
         self._processor = processor
-        self._size = int(processor.get_piece_size())
-        self._special = special
+        self._special_ids = special_ids
         self._prefix = prefix
+        pieces = [processor.id_to_piece(token) for token in range(self.size)]
+        self.longest_piece = max(map(len, pieces))
+        # Control pieces are no part of any text; sentencepiece never finds them in one.
+        self.special = frozenset(pieces[token] for token in special_ids if not processor.is_control(token))
 
     @property
     def size(self) -> int:
         """See Tokenizer.size."""
-        return self._size
+        return int(self._processor.get_piece_size())
 
     def encode(self, text: str, *, add_prefix: bool) -> list[int]:
         """See Tokenizer.encode."""
@@ -59,8 +76,14 @@ class SentencePieceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """See Tokenizer.decode."""
         # A model's vocabulary may be padded beyond the tokenizer's; sentencepiece raises for such ids.
-        known = [token for token in ids if token < self._size and token not in self._special]
+        known = [token for token in ids if token < self.size and token not in self._special_ids]
         return str(self._processor.decode(known))
+
+    def piece(self, token_id: int) -> str:
+        """See Tokenizer.piece."""
+        if token_id >= self.size or self._processor.is_byte(token_id):
+            return "\ufffd"
+        return str(self._processor.id_to_piece(token_id)).replace("\u2581", " ")
 
 
 class HuggingFaceTokenizer:
@@ -71,6 +94,9 @@ class HuggingFaceTokenizer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self.longest_piece = max(map(len, tokenizer.get_vocab(with_added_tokens=True)), default=1)
+        added = tokenizer.get_added_tokens_decoder().values()
+        self.special = frozenset(token.content for token in added if token.special)
 
     @property
     def size(self) -> int:
@@ -79,11 +105,18 @@ class HuggingFaceTokenizer:
 
     def encode(self, text: str, *, add_prefix: bool) -> list[int]:
         """See Tokenizer.encode."""
-        return list(self._tokenizer.encode(text, add_special_tokens=add_prefix).ids)
+        # `encode` keeps the interpreter's lock while it works, the batch call does not.
+        return list(self._tokenizer.encode_batch_fast([text], add_special_tokens=add_prefix)[0].ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """See Tokenizer.decode."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def piece(self, token_id: int) -> str:
+        """See Tokenizer.piece."""
+        # The second of two has its leading space; decoders drop that of the first.
+        text = self.decode([token_id, token_id])[len(self.decode([token_id])) :]
+        return text or self._tokenizer.id_to_token(token_id) or "\ufffd"
 
 
 def load_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer, ChatTemplate | None]:
@@ -128,7 +161,9 @@ def _special_ids(processor: sentencepiece.SentencePieceProcessor, settings: dict
     control = {i for i in range(processor.get_piece_size()) if processor.is_control(i)}
     added = settings.get("added_tokens_decoder", {})
     marked = {int(token) for token, entry in added.items() if entry.get("special")}
-    return frozenset(control | marked)
+    named = settings.get("additional_special_tokens") or ()
+    listed = {processor.piece_to_id(each["content"] if isinstance(each, dict) else each) for each in named}
+    return frozenset(control | marked | listed - {processor.unk_id()})
 
 
 def _prefix_ids(processor: sentencepiece.SentencePieceProcessor, settings: dict[str, Any]) -> list[int]:

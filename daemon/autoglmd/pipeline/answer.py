@@ -1,5 +1,6 @@
 """The text of one answer: tokens in, whole and safe pieces of text out."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from autoglmd.messages import Logprob, TokenLogprobs, TokenText
@@ -11,9 +12,9 @@ from autoglmd.pipeline.stop_matcher import StopMatcher
 class AnswerText:
     """Detokenizes and looks for stop strings. Ids travel with the first text that is shown after them."""
 
-    def __init__(self, tokenizer: Tokenizer, stops: tuple[str, ...]) -> None:
+    def __init__(self, tokenizer: Tokenizer, stops: tuple[str, ...], before: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._detokenizer = Detokenizer(tokenizer)
+        self._detokenizer = Detokenizer(tokenizer, before)
         self._matcher = StopMatcher(stops)
         self._ids: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
@@ -43,4 +44,4 @@ class AnswerText:
         return TokenLogprobs(self._named(logprobs.chosen), tuple(self._named(each) for each in logprobs.top))
 
     def _named(self, logprob: Logprob) -> Logprob:
-        return replace(logprob, text=self._tokenizer.decode([logprob.token_id]))
+        return replace(logprob, text=self._tokenizer.piece(logprob.token_id))

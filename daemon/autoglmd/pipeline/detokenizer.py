@@ -1,5 +1,7 @@
 """Turns a growing list of ids into pieces of text, whole characters only."""
 
+from collections.abc import Sequence
+
 from autoglmd.model.tokenizer import Tokenizer
 
 _REPLACEMENT = "\ufffd"
@@ -19,11 +21,19 @@ class Detokenizer:
     one more token adds to the text of a short window. The window moves on wherever a character ends with a token.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, before: Sequence[int] = ()) -> None:
+        """Begin an answer.
+
+        Args:
+            tokenizer: the model's.
+            before: the last ids of a prompt that the answer continues. Without them the answer's first token is the
+                first of a text, and loses its leading space.
+        """
         self._tokenizer = tokenizer
-        self._window: list[int] = []
-        self._whole = 0  # tokens of the window up to the last one that ended a character
-        self._shown = 0  # characters of the window's text that were released
+        self._window: list[int] = list(before)
+        self._whole = len(self._window)  # tokens of the window up to the last one that ended a character
+        text = tokenizer.decode(self._window)
+        self._shown = len(text.rstrip(_REPLACEMENT))  # characters of the window's text that were released
 
     def push(self, token_id: int) -> str:
         """Take a token. Returns the text that became whole; empty while it ends inside a character."""

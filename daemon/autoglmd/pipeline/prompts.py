@@ -7,7 +7,16 @@ import numpy as np
 
 from autoglmd.engine.sequence import SequenceRequest
 from autoglmd.errors import InvalidArgumentError, NotSupportedError, PromptTooLongError
-from autoglmd.messages import ChatPrompt, GenerationRequest, Prompt, SamplingParams, TextPrompt, TokenPrompt, Tokens
+from autoglmd.messages import (
+    ChatPrompt,
+    GenerationRequest,
+    Message,
+    Prompt,
+    SamplingParams,
+    TextPrompt,
+    TokenPrompt,
+    Tokens,
+)
 from autoglmd.model.chat_template import ChatTemplate
 from autoglmd.model.sampler import Sampling
 from autoglmd.model.tokenizer import Tokenizer
@@ -43,13 +52,9 @@ def to_ids(prompt: Prompt, rules: PromptRules) -> list[int]:
     """
     match prompt:
         case TextPrompt(text):
-            ids, field = rules.tokenizer.encode(text, add_prefix=True), "prompt"
+            ids, field = _encode(text, rules, add_prefix=True), "prompt"
         case ChatPrompt(messages):
-            if rules.template is None:
-                raise NotSupportedError(
-                    "This model has no chat template. Send `prompt` or `token_ids` instead of `chat`."
-                )
-            ids, field = rules.tokenizer.encode(rules.template.render(messages), add_prefix=False), "chat"
+            ids, field = _encode(_render(messages, rules), rules, add_prefix=False), "chat"
         case TokenPrompt(given):
             ids, field = list(given), "token_ids"
     if not ids:
@@ -59,10 +64,34 @@ def to_ids(prompt: Prompt, rules: PromptRules) -> list[int]:
     return ids
 
 
+def _render(messages: tuple[Message, ...], rules: PromptRules) -> str:
+    if rules.template is None:
+        raise NotSupportedError("This model has no chat template. Send `prompt` or `token_ids` instead of `chat`.")
+    for index, message in enumerate(messages):
+        # A stranger's text in a message must not be able to speak as somebody else.
+        found = [piece for piece in rules.tokenizer.special if piece in message.content or piece in message.role]
+        if found:
+            raise InvalidArgumentError(
+                f"chat.messages[{index}]",
+                f"holds the special token {found[0]!r}, which would change who speaks. Take it out of the text, "
+                "or send the whole rendered conversation as `prompt`.",
+            )
+    return rules.template.render(messages)
+
+
+def _encode(text: str, rules: PromptRules, *, add_prefix: bool) -> list[int]:
+    """Ids of a text, unless it is so long that counting its tokens is not worth the time."""
+    limit, what = _limit(rules)
+    at_least = len(text) // rules.tokenizer.longest_piece
+    if at_least > limit:
+        raise PromptTooLongError(at_least, 1, limit, what)
+    return rules.tokenizer.encode(text, add_prefix=add_prefix)
+
+
 def to_tokens(prompt: Prompt, rules: PromptRules) -> Tokens:
     """Ids and pieces of a prompt. Raises as `to_ids`."""
     ids = to_ids(prompt, rules)
-    return Tokens(tuple(ids), tuple(rules.tokenizer.decode([each]) for each in ids))
+    return Tokens(tuple(ids), tuple(rules.tokenizer.piece(each) for each in ids))
 
 
 def to_sequence(request: GenerationRequest, sequence_id: str, rules: PromptRules) -> SequenceRequest:
@@ -81,14 +110,19 @@ def to_sequence(request: GenerationRequest, sequence_id: str, rules: PromptRules
         eos_ids=frozenset() if request.ignore_eos else rules.eos_ids,
         sampling=Sampling.resolve(request.sampling, rules.defaults, secrets.randbits(63) if seed is None else seed),
         deadline=request.deadline,
+        trace_id=request.trace_id,
     )
 
 
 def _output_limit(prompt_tokens: int, asked: int | None, rules: PromptRules) -> int:
-    limit, what = rules.context_tokens, "the context"
-    if rules.kv_tokens < limit:
-        limit, what = rules.kv_tokens, "the daemon's KV memory (engine.kv_bytes)"
+    limit, what = _limit(rules)
     room = limit - prompt_tokens
     if room < (asked or 1):
         raise PromptTooLongError(prompt_tokens, asked or 1, limit, what)
     return min(rules.max_tokens, room) if asked is None else asked
+
+
+def _limit(rules: PromptRules) -> tuple[int, str]:
+    if rules.kv_tokens < rules.context_tokens:
+        return rules.kv_tokens, "the daemon's KV memory (engine.kv_bytes)"
+    return rules.context_tokens, "the context"

@@ -11,6 +11,7 @@ from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Pref
 from autoglmd.errors import DrainingError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import (
+    ChatPrompt,
     Finished,
     FinishReason,
     GenerationRequest,
@@ -24,6 +25,9 @@ from autoglmd.messages import (
 from autoglmd.model.tokenizer import Tokenizer
 from autoglmd.pipeline.answer import AnswerText
 
+# How much of a prompt that is continued decides what its first new token looks like.
+_CONTINUED_TOKENS = 8
+
 Item = SequenceRequest | Exception | EngineEvent
 
 
@@ -36,6 +40,7 @@ class AnswerStream:
         self._request = request
         self._model = model
         self._version = version
+        self._tokenizer = tokenizer
         self._text = AnswerText(tokenizer, request.stop)
         self._clock = clock
         self._items: asyncio.Queue[Item] = asyncio.Queue()
@@ -44,6 +49,8 @@ class AnswerStream:
         self._output_tokens = 0
         self._admitted_at: float | None = None
         self._first_at: float | None = None
+        self.row_seconds: float | None = None
+        """How long a whole answer took its row; `None` before, and for one that ended in any other way."""
         self.finished = False
         # After a stop string the stream is finished and the engine does not know yet.
         self.engine_ended = False
@@ -73,9 +80,12 @@ class AnswerStream:
             item = await self._items.get()
 
     def _started(self, item: SequenceRequest | EngineEvent) -> Started:
-        seed = 0
-        if isinstance(item, SequenceRequest):  # else it ended in the line: no tokens, no seed
+        seed = self._request.sampling.seed or 0
+        if isinstance(item, SequenceRequest):  # else it ended in the line: no tokens, and no seed was drawn
             self._prompt_tokens, seed = len(item.prompt_ids), item.sampling.seed
+            if not isinstance(self._request.prompt, ChatPrompt):
+                before = item.prompt_ids[-_CONTINUED_TOKENS:].tolist()
+                self._text = AnswerText(self._tokenizer, self._request.stop, before)
         return Started(
             request_id=self._request.request_id,
             model=self._model,
@@ -118,6 +128,8 @@ class AnswerStream:
 
     def _finish(self, reason: FinishReason, at: float, error: Exception | None) -> Finished:
         self.finished = True
+        if self._admitted_at is not None and reason in (FinishReason.STOP, FinishReason.LENGTH):
+            self.row_seconds = at - self._admitted_at
         usage = Usage(self._prompt_tokens, 0, self._output_tokens)
         return Finished(reason, usage, self._timings(at), self._text.stop, error)
 

@@ -124,3 +124,23 @@ def test_the_models_tokens_are_texts_or_tables(tmp_path: Path) -> None:
     template = ChatTemplate.load(tmp_path, settings)
     assert template is not None
     assert template.render(HELLO) == "<s></s>"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 'x' * 10**10 }}",
+        "{{ 10**10 * 'x' }}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{% for i in range(99999) %}{{ 'x' * 999 }}{% endfor %}",
+    ],
+)
+def test_a_template_cannot_fill_the_memory(source: str) -> None:
+    """A text that no prompt has is refused before it is made."""
+    with pytest.raises(InvalidArgumentError, match=r"may not make|no use for|too big"):
+        ChatTemplate(source, {}).render(HELLO)
+
+
+def test_small_products_are_fine() -> None:
+    """The bound is for the absurd."""
+    assert ChatTemplate("{{ '-' * 3 }}{{ 3 * 4 }}", {}).render(HELLO) == "---12"

@@ -187,3 +187,19 @@ def test_the_fixture_has_a_template() -> None:
     settings: dict[str, Any] = json.loads((FOLDER / "tiny-int8" / "tokenizer_config.json").read_bytes())
     assert settings["chat_template"]
     assert load_tokenizer(FOLDER / "tiny-int8", VOCABULARY)[1] is not None
+
+
+@BOTH
+def test_a_piece_has_its_leading_space(name: str) -> None:
+    """In the middle of a text a word's token brings its space along; named alone it still does."""
+    tokenizer = tokenizer_of(name)
+    ids = tokenizer.encode("hello on the light", add_prefix=False)
+    assert "".join(map(tokenizer.piece, ids)).lstrip() == "hello on the light"
+
+
+@BOTH
+def test_special_tokens_are_known_by_name(name: str) -> None:
+    """What a message must not contain."""
+    tokenizer = tokenizer_of(name)
+    assert all("<" in piece for piece in tokenizer.special)
+    assert tokenizer.longest_piece >= max(map(len, tokenizer.special), default=1)

@@ -101,5 +101,5 @@ def test_there_is_one_logprob_entry_per_id_with_its_own_text(text: str) -> None:
     pieces = [answer.push(token, TokenLogprobs(Logprob(token, -1.0), (Logprob(5, -2.0),))) for token in ids]
     entries = [entry for piece in pieces if piece for entry in piece.logprobs]
     assert [entry.chosen.token_id for entry in entries] == ids
-    assert [entry.chosen.text for entry in entries] == [TOKENIZER.decode([token]) for token in ids]
-    assert entries[0].top[0].text == TOKENIZER.decode([5])
+    assert [entry.chosen.text for entry in entries] == [TOKENIZER.piece(token) for token in ids]
+    assert entries[0].top[0].text == TOKENIZER.piece(5)

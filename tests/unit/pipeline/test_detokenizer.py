@@ -176,3 +176,13 @@ class BytesTokenizer:
     def piece(self, token_id: int) -> str:
         """Not needed here."""
         raise NotImplementedError
+
+
+def test_an_answer_that_continues_a_text_keeps_its_leading_space() -> None:
+    """The first token is not the first of a text when the prompt's last ids are known."""
+    tokenizer = tokenizer_of("tiny-int8")
+    ids = tokenizer.encode("turn the light on", add_prefix=False)
+    for cut in range(1, len(ids)):
+        detokenizer = Detokenizer(tokenizer, ids[:cut])
+        text = "".join(map(detokenizer.push, ids[cut:])) + detokenizer.flush()
+        assert tokenizer.decode(ids[:cut]) + text == "turn the light on"
