@@ -160,7 +160,7 @@ class Daemon:
             available_providers=available_providers(),
             models=gateway.models(),
             engines=tuple(served.stats for served in self._catalog.served()),
-            open_streams=gateway.open_streams,
+            open_streams=gateway.admission.count,
             refused=gateway.admission.refused,
         )
 

@@ -5,7 +5,7 @@ from autoglmd.engine.plan import Limits
 from autoglmd.engine.sequence import EngineEvent
 from autoglmd.host.clock import Clock
 from autoglmd.messages import ModelInfo, ModelState, SamplingParams
-from autoglmd.pipeline.admission import Line
+from autoglmd.pipeline.line import Line
 from autoglmd.pipeline.prefetch import Prefetcher
 from autoglmd.pipeline.prompts import PromptRules
 from autoglmd.pipeline.router import Router

@@ -1,44 +1,37 @@
-"""The door: who may come in, and when to come back. Lives on the event loop."""
+"""The door: who may come in, and who is in. Lives on the event loop."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
 
 from autoglmd.errors import DrainingError, QueueFullError, RequestIdInUseError
+from autoglmd.pipeline.prefetch import Job
+from autoglmd.pipeline.served import ServedModel
+from autoglmd.pipeline.stream import AnswerStream
 
-_SHORTEST_RETRY_SECONDS = 0.1
-_LONGEST_RETRY_SECONDS = 30.0
-_SMOOTHING = 0.2
 
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request that was let in: whom to tell when it is to end."""
 
-class Line:
-    """The bounded line before one engine: rows that work, and places to wait."""
-
-    def __init__(self, rows: int, places: int) -> None:
-        self._rows = rows
-        self._places = places
-        self._open = 0
-        self._mean_seconds = 1.0
-
-    def enter(self) -> None:
-        """Take a place. Raises QueueFullError where there is none."""
-        if self._open >= self._rows + self._places:
-            raise QueueFullError(self._open - self._rows, self._places, self.retry_after_seconds)
-        self._open += 1
-
-    def leave(self, service_seconds: float) -> None:
-        """Give the place back, and learn how long a request takes."""
-        self._open -= 1
-        self._mean_seconds += _SMOOTHING * (service_seconds - self._mean_seconds)
+    job: Job
+    served: ServedModel
+    stream: AnswerStream
 
     @property
-    def retry_after_seconds(self) -> float:
-        """When a row is likely to become free: rows end one after another, a request's mean time apart in all."""
-        return min(_LONGEST_RETRY_SECONDS, max(_SHORTEST_RETRY_SECONDS, self._mean_seconds / self._rows))
+    def request_id(self) -> str:
+        """As the client knows it."""
+        return self.job.request.request_id
 
 
 class Admission:
     """Lets requests in until the daemon drains. Each `enter` is paired with one `leave`."""
 
     def __init__(self) -> None:
-        self._ids: set[str] = set()
+        self._open: dict[str, OpenRequest] = {}
         self._draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
         self.refused = 0
 
     @property
@@ -46,7 +39,12 @@ class Admission:
         """Whether nobody is let in any more."""
         return self._draining
 
-    def enter(self, request_id: str, line: Line) -> None:
+    @property
+    def count(self) -> int:
+        """How many are in, running or waiting."""
+        return len(self._open)
+
+    def enter(self, entry: OpenRequest) -> None:
         """Let a request in.
 
         Raises:
@@ -56,20 +54,30 @@ class Admission:
         """
         if self._draining:
             raise DrainingError
-        if request_id in self._ids:
-            raise RequestIdInUseError(request_id)
+        if entry.request_id in self._open:
+            raise RequestIdInUseError(entry.request_id)
         try:
-            line.enter()
+            entry.served.line.enter()
         except QueueFullError:
             self.refused += 1
             raise
-        self._ids.add(request_id)
+        self._open[entry.request_id] = entry
+        self._empty.clear()
 
-    def leave(self, request_id: str, line: Line, service_seconds: float) -> None:
+    def leave(self, entry: OpenRequest) -> None:
         """A request has ended."""
-        self._ids.discard(request_id)
-        line.leave(service_seconds)
+        entry.served.line.leave(entry.stream.row_seconds)
+        del self._open[entry.request_id]
+        if not self._open:
+            self._empty.set()
 
-    def drain(self) -> None:
-        """Let nobody in from now on."""
+    def find(self, request_id: str) -> OpenRequest | None:
+        """Who is in under this id, if anybody is."""
+        return self._open.get(request_id)
+
+    async def drain(self, limit_seconds: float) -> tuple[OpenRequest, ...]:
+        """Let nobody in from now on, and wait until all have left. Returns who was still in at the limit."""
         self._draining = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), limit_seconds)
+        return tuple(self._open.values())

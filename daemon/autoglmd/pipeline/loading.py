@@ -13,7 +13,7 @@ from autoglmd.model.bundle import Bundle, read_bundle, resolve_folder, weights_b
 from autoglmd.model.device import choose_device
 from autoglmd.model.ort_runner import OrtRunner, RunnerOptions, available_providers
 from autoglmd.model.tokenizer import load_tokenizer
-from autoglmd.pipeline.admission import Line
+from autoglmd.pipeline.line import Line
 from autoglmd.pipeline.prefetch import Prefetcher
 from autoglmd.pipeline.preparing import ensure_prepared
 from autoglmd.pipeline.prompts import PromptRules

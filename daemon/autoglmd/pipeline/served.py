@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from autoglmd.engine.engine import Engine
 from autoglmd.messages import EngineStats, ModelInfo
-from autoglmd.pipeline.admission import Line
+from autoglmd.pipeline.line import Line
 from autoglmd.pipeline.prefetch import Prefetcher
 from autoglmd.pipeline.prompts import PromptRules
 

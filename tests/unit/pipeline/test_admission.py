@@ -1,77 +1,102 @@
-"""The door and the line before an engine."""
+"""The door: who is let in, and who is in."""
+
+import asyncio
 
 import pytest
 
 from autoglmd.errors import DrainingError, QueueFullError, RequestIdInUseError
-from autoglmd.pipeline.admission import Admission, Line
+from autoglmd.host.clock import SystemClock
+from autoglmd.messages import GenerationRequest, SamplingParams, TextPrompt
+from autoglmd.pipeline.admission import Admission, OpenRequest
+from autoglmd.pipeline.line import Line
+from autoglmd.pipeline.prefetch import Job
+from autoglmd.pipeline.stream import AnswerStream
+from tests.support.fixture_models import tokenizer_of
+
+LIMIT_SECONDS = 10.0
+TOKENIZER = tokenizer_of("tiny-per-token")
 
 
-def full_line(rows: int = 2, places: int = 1) -> tuple[Admission, Line]:
-    """A door whose line has no place left; the requests are r0, r1, ..."""
-    admission, line = Admission(), Line(rows, places)
-    for number in range(rows + places):
-        admission.enter(f"r{number}", line)
-    return admission, line
+class Served:
+    """The line of a model, which is all of it that the door knows."""
+
+    def __init__(self, rows: int = 2, places: int = 1) -> None:
+        self.line = Line(rows, places)
 
 
-def test_a_full_line_refuses_with_its_numbers_and_when_to_come_back() -> None:
-    """Rows and places are all taken: the error says how many wait, how many may, and when to retry."""
-    admission, line = full_line(rows=2, places=1)
-    with pytest.raises(QueueFullError) as refusal:
-        admission.enter("late", line)
-    assert (refusal.value.waiting, refusal.value.limit) == (1, 1)
-    assert refusal.value.retry_after_seconds == pytest.approx(0.5)
-    assert admission.refused == 1
+def request(name: str, served: Served) -> OpenRequest:
+    """Somebody at the door."""
+    asked = GenerationRequest(name, "", TextPrompt("x"), SamplingParams(), None, (), False, None, 0.0, "")
+    stream = AnswerStream(asked, "tiny", "v1", TOKENIZER, SystemClock())
+    return OpenRequest(Job(asked, f"{name}#0", lambda _: None), served, stream)  # type: ignore[arg-type]
+
+
+def fill(admission: Admission, served: Served) -> list[OpenRequest]:
+    """Let in as many as there are places, r0, r1, ..."""
+    entries = [request(f"r{number}", served) for number in range(3)]
+    for entry in entries:
+        admission.enter(entry)
+    return entries
 
 
 def test_a_refused_request_leaves_nothing_behind() -> None:
-    """Its id is free, and the place of another that leaves is enough for it."""
-    admission, line = full_line()
+    """A full line is counted; the id is free, and the place of another that leaves is enough."""
+    admission, served = Admission(), Served()
+    first, *_ = fill(admission, served)
+    late = request("late", served)
     with pytest.raises(QueueFullError):
-        admission.enter("late", line)
-    admission.leave("r0", line, 1.0)
-    admission.enter("late", line)
+        admission.enter(late)
+    assert (admission.refused, admission.count, admission.find("late")) == (1, 3, None)
+    admission.leave(first)
+    admission.enter(late)
+    assert admission.find("late") is late
 
 
 def test_an_id_is_in_use_until_its_request_has_left() -> None:
     """Two running requests never share an id; afterwards it is free again, in the same moment."""
-    admission, line = Admission(), Line(2, 2)
-    admission.enter("r", line)
+    admission, served = Admission(), Served()
+    first = request("r", served)
+    admission.enter(first)
     with pytest.raises(RequestIdInUseError):
-        admission.enter("r", line)
-    admission.leave("r", line, 1.0)
-    admission.enter("r", line)
+        admission.enter(request("r", served))
+    admission.leave(first)
+    admission.enter(request("r", served))
 
 
 def test_a_duplicate_takes_no_place() -> None:
     """Refusing an id that is in use does not count as somebody who came in."""
-    admission, line = Admission(), Line(1, 1)
-    admission.enter("r", line)
+    admission, served = Admission(), Served(1, 1)
+    admission.enter(request("r", served))
     with pytest.raises(RequestIdInUseError):
-        admission.enter("r", line)
-    admission.enter("other", line)
+        admission.enter(request("r", served))
+    admission.enter(request("other", served))
 
 
-def test_nobody_comes_in_while_draining() -> None:
+async def test_nobody_comes_in_while_draining() -> None:
     """Draining is looked at before all else, and is not counted as a full line."""
-    admission, line = full_line()
-    admission.drain()
+    admission, served = Admission(), Served()
+    entries = fill(admission, served)
+    assert await admission.drain(0) == tuple(entries)
     with pytest.raises(DrainingError):
-        admission.enter("late", line)
+        admission.enter(request("late", served))
     assert admission.is_draining
     assert admission.refused == 0
 
 
+async def test_draining_waits_for_the_last_one() -> None:
+    """Not for the first; and once all have left, nobody is late."""
+    admission, served = Admission(), Served()
+    entries = fill(admission, served)
+    drain = asyncio.create_task(admission.drain(LIMIT_SECONDS))
+    for entry in entries:
+        await asyncio.sleep(0)
+        assert not drain.done()
+        admission.leave(entry)
+    assert await drain == ()
+
+
 def test_lines_of_two_models_do_not_fill_each_other() -> None:
     """One model's crowd is not another's."""
-    admission, _ = full_line()
-    admission.enter("elsewhere", Line(1, 0))
-
-
-@pytest.mark.parametrize(("seconds", "expected"), [(40.0, 8.8), (0.0, 0.8), (10_000.0, 30.0)])
-def test_the_time_to_retry_follows_the_requests_that_ended(seconds: float, expected: float) -> None:
-    """It is a request's mean time over the rows, moved a fifth of the way by each, within sensible bounds."""
-    line = Line(1, 0)
-    line.enter()
-    line.leave(seconds)
-    assert line.retry_after_seconds == pytest.approx(expected)
+    admission = Admission()
+    fill(admission, Served())
+    admission.enter(request("elsewhere", Served(1, 0)))

@@ -85,9 +85,8 @@ class Rig:
 
     def assert_empty(self) -> None:
         """Nobody is open, and the door, the router and the line know of nobody."""
-        assert self.gateway.open_streams == 0
+        assert self.gateway.admission.count == 0
         assert self.router._listeners == {}
-        assert self.gateway.admission._ids == set()
         assert self.served.line._open == 0
 
 
@@ -235,6 +234,8 @@ async def test_draining_lets_streams_finish_and_lets_nobody_in(rig: Rig) -> None
     await asyncio.sleep(0)
     with pytest.raises(DrainingError):
         await rig.read(rig.request("late"))
+    with pytest.raises(DrainingError):
+        await rig.gateway.tokenize("", TextPrompt("late"))
     rig.runner.gate.set()
     assert end_of(await task).reason is FinishReason.LENGTH
     assert await drain == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,3 +156,20 @@ async def test_an_error_travels_with_its_reason() -> None:
     error = EngineFailedError("the model failed")
     events, _ = await heard([SEQUENCE, *emitted("a"), ended(FinishReason.ERROR, error)])
     assert last(events).error is error
+
+
+@pytest.mark.parametrize(("reason", "expected"), [(FinishReason.LENGTH, 2.0), (FinishReason.CANCELLED, None)])
+async def test_a_whole_answer_says_how_long_it_took_its_row(reason: FinishReason, expected: float | None) -> None:
+    """Without the time in line; an answer that was broken off tells nothing about the next one's."""
+    _, stream = await heard([SEQUENCE, Admitted("r#0", 101.0), *emitted("a"), ended(reason)])
+    assert stream.row_seconds == expected
+
+
+async def test_an_answer_that_ends_in_line_has_the_clients_seed() -> None:
+    """The client chose it, so it is known without looking at the prompt."""
+    asked = replace(request(), sampling=SamplingParams(seed=5))
+    stream = AnswerStream(asked, "tiny", "v1", TOKENIZER, FakeClock())
+    stream.end_in_line(FinishReason.CANCELLED)
+    started = await anext(stream.events())
+    assert isinstance(started, Started)
+    assert started.seed == 5
