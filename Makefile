@@ -8,8 +8,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PROMPT ?= 你好,介绍一下你自己
 RUN_DIR ?= var/run
 SOCKET ?= $(RUN_DIR)/autoglmd.sock
-SERVE := $(BIN)/autoglmd serve --socket $(SOCKET) --state-dir var/state
-
 SOURCES := daemon clients tests benchmarks models
 STUBS := clients/python/openglm/v1
 PROTOC := $(BIN)/python -m grpc_tools.protoc -Iproto
@@ -43,22 +41,23 @@ $(VENV)/.build: pyproject.toml $(VENV)/.dev
 	$(PIP) install -e '.[build,dev]'
 	@touch $@
 
-# A daemon of its own on a private socket, one question, and a clean stop.
+# A daemon of its own in a private folder, one question, and a clean stop. Whoever ends first of the daemon and the
+# one that waits for it decides how it goes on.
 run: $(VENV)/.run ## start the daemon, stream one answer (PROMPT="..."), stop
-	@mkdir -p $(RUN_DIR)
-	@$(SERVE) --log-format text 2> $(RUN_DIR)/autoglmd.log & daemon=$$!; \
-	trap 'kill $$daemon 2> /dev/null || true' EXIT; \
-	$(BIN)/autoglmctl --socket $(SOCKET) status --wait 60 > /dev/null \
-		|| { cat $(RUN_DIR)/autoglmd.log; exit 1; }; \
+	@dir=$$(mktemp -d); log=$$dir/log; \
+	$(BIN)/autoglmd serve --socket $$dir/s --state-dir var/state --log-format text 2> $$log & daemon=$$!; \
+	trap 'kill $$daemon 2> /dev/null || true; wait; rm -rf $$dir' EXIT; \
+	$(BIN)/autoglmctl --socket $$dir/s status --wait 120 > /dev/null & ready=$$!; \
+	wait -n $$daemon $$ready || { kill $$ready 2> /dev/null || true; cat $$log; exit 1; }; \
 	echo "> $$PROMPT"; \
-	$(BIN)/autoglmctl --socket $(SOCKET) generate --stats "$$PROMPT"; \
-	kill -TERM $$daemon; wait $$daemon; trap - EXIT
+	$(BIN)/autoglmctl --socket $$dir/s generate --stats "$$PROMPT"; \
+	kill -TERM $$daemon; wait $$daemon
 
 run: export PROMPT := $(PROMPT)
 
 serve: $(VENV)/.run ## keep the daemon in the foreground
 	@mkdir -p $(RUN_DIR)
-	$(SERVE) --log-format text
+	$(BIN)/autoglmd serve --socket $(SOCKET) --state-dir var/state --log-format text
 
 test: $(VENV)/.dev ## every test but those that need the [build] extra
 	$(BIN)/python -m pytest -m "not build"
