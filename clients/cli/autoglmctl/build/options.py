@@ -65,7 +65,8 @@ class WeightOptions:
 
     precision: Precision = Precision.INT8
     scheme: Scheme = Scheme.GROUPS
-    group_size: int = 128
+    group_size: int = 64
+    """Inputs that share a scale. Up to 64, a row's result does not depend on the other rows (docs/decisions)."""
     keep_in_groups: tuple[str, ...] = ()
     """With the per-token scheme: layers (shell patterns, such as `lm_head` or `*.down_proj`) left to groups."""
     reduce_range: bool = False
