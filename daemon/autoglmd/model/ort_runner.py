@@ -89,15 +89,13 @@ class OrtRunner:
 
     def prefill(self, row: int, ids: Ids, past: int) -> None:
         """See ModelRunner.prefill."""
-        if len(ids) == 1 and past + 1 < self._context:
-            # Attention for one new token takes another way than for several, and differs in the last bit. A second
-            # one, behind the row's length where nobody reads it, keeps logits independent of where chunks end.
-            ids = np.repeat(ids, 2)
-        mask = np.ones((1, past + len(ids)), np.int64)
-        self._run(row, ids[None, :], mask, np.arange(past, past + len(ids))[None, :], keep_logits=False)
+        ids = self._even(ids[None, :], past)
+        end = past + ids.shape[1]
+        self._run(row, ids, np.ones((1, end), np.int64), np.arange(past, end)[None, :], keep_logits=False)
 
     def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> None:
         """See ModelRunner.prefill_fresh."""
+        ids = self._even(ids, 0)
         positions = np.arange(ids.shape[1], dtype=np.int64)
         mask = (positions < lengths[:, None]).astype(np.int64)
         self._run(first_row, ids, mask, np.broadcast_to(positions, ids.shape), keep_logits=False)
@@ -112,6 +110,15 @@ class OrtRunner:
     def move(self, source: int, target: int, length: int) -> None:
         """See ModelRunner.move."""
         self._kv.move(source, target, length)
+
+    def _even(self, ids: Ids, past: int) -> Ids:
+        """Fill up an odd number of columns, where the row has room behind; nobody reads there.
+
+        Attention takes its queries in tiles of an even size, and a tile of one query through another kernel that
+        differs in the last bit. Without such tiles KV does not depend on where chunks end (batch invariance).
+        """
+        odd = ids.shape[1] % 2 == 1 and past + ids.shape[1] < self._context
+        return np.pad(ids, ((0, 0), (0, 1))) if odd else ids
 
     def close(self) -> None:
         """See ModelRunner.close."""

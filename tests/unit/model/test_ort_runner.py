@@ -14,7 +14,7 @@ from autoglmd.model.kv_rows import _COPY_GRAPH, DeviceKvRows
 from tests.support.fixture_models import FOLDER, TINY_MODELS, copy_bundle, edit_json, open_runner
 
 Settings = dict[str, Any]
-PROMPT = np.arange(10, 30, dtype=np.int64)
+PROMPT = np.random.default_rng(0).integers(6, 512, 200)
 
 
 @pytest.fixture
@@ -203,10 +203,28 @@ def decoded_alone(name: str, chunks: list[int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", TINY_MODELS)
-@pytest.mark.parametrize("chunks", [[18, 1], [1, 18], [9, 1, 9], [1] * 19, [2, 3, 5, 9]])
+@pytest.mark.parametrize(
+    "chunks", [[18, 1], [1, 18], [9, 1, 9], [1] * 19, [2, 3, 5, 9], [65], [129], [193], [40, 65], [100, 1, 64, 8]]
+)
 def test_chunks_of_any_size_give_the_same_logits(name: str, chunks: list[int]) -> None:
-    """Bit for bit, down to chunks of one token, which onnxruntime computes in another way than longer ones."""
-    assert np.array_equal(decoded_alone(name, chunks), decoded_alone(name, [19]))
+    """Bit for bit: also chunks of one token, or of one more than attention takes at once."""
+    steps = [2] * (sum(chunks) // 2) + [1] * (sum(chunks) % 2)
+    assert np.array_equal(decoded_alone(name, chunks), decoded_alone(name, steps))
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+@pytest.mark.parametrize("length", [1, 2, 7, 63, 64, 65, 129])
+def test_fresh_prompts_in_one_run_give_the_same_logits_as_alone(name: str, length: int) -> None:
+    """Bit for bit, whatever the neighbours' lengths, in whichever row."""
+    runner = open_runner(FOLDER / name)
+    lengths = np.array([length + 5, length, max(1, length - 1)])
+    ids = np.zeros((3, length + 5), np.int64)
+    for row, count in zip(ids, lengths, strict=True):
+        row[:count] = PROMPT[:count]
+    runner.prefill_fresh(0, ids, lengths)
+    logits = runner.decode(PROMPT[lengths], lengths)[1].copy()
+    runner.close()
+    assert np.array_equal(logits, decoded_alone(name, [length])[0])
 
 
 def test_the_last_position_of_a_row_can_be_computed_alone() -> None:

@@ -1,0 +1,88 @@
+"""An answer does not depend on its neighbours, bit for bit: tokens and log probabilities, on onnxruntime."""
+
+import numpy as np
+import pytest
+
+from autoglmd.engine.sequence import SequenceRequest
+from tests.support.fixture_models import TINY_MODELS
+from tests.support.ort_engine import Answer, alone, request, running
+
+CHUNKS = (8, 13, 256)
+# One token, two, three (a prefill of one), both sides of each chunk's half and end, several chunks.
+LENGTHS = (1, 2, 3, 5, 8, 9, 10, 14, 27, 28, 129, 130, 258, 300)
+
+
+def requests() -> list[SequenceRequest]:
+    """Prompts of all lengths, of which every second one samples; they end at different times."""
+    return [
+        request(str(number), length, max_tokens=3 + 5 * (number % 4), seed=None if number % 2 else 1000 + number)
+        for number, length in enumerate(LENGTHS)
+    ]
+
+
+@pytest.fixture(scope="module", params=TINY_MODELS)
+def model(request: pytest.FixtureRequest) -> str:
+    """Each tiny model."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def answers(model: str) -> dict[str, Answer]:
+    """What each request gets alone, in an engine of one row with chunks that hold any prompt."""
+    return {each.sequence_id: alone(model, each, 512) for each in requests()}
+
+
+@pytest.mark.parametrize("chunk_tokens", CHUNKS)
+def test_joining_and_leaving_neighbours_change_no_bit(
+    model: str, answers: dict[str, Answer], chunk_tokens: int
+) -> None:
+    """Fourteen prompts through four rows, joining while others decode: each answer is the one that it gets alone."""
+    waves = requests()
+    with running(model, rows=4, chunk_tokens=chunk_tokens) as engine:
+        for number, each in enumerate(waves):
+            engine.submit(each)
+            if number % 3 == 2:
+                engine.log.wait_tokens(waves[number - 2].sequence_id, 1)
+        engine.log.wait_ended(*answers)
+        for name, expected in answers.items():
+            assert engine.answer(name) == expected, f"prompt of {LENGTHS[int(name)]} tokens"
+
+
+@pytest.mark.parametrize("rows", [2, 3, 8])
+def test_the_number_of_rows_changes_no_bit(model: str, answers: dict[str, Answer], rows: int) -> None:
+    """All at once, in few rows or many."""
+    with running(model, rows=rows, chunk_tokens=64) as engine:
+        engine.submit(*requests())
+        engine.log.wait_ended(*answers)
+        assert {name: engine.answer(name) for name in answers} == answers
+
+
+def test_cancelled_neighbours_change_no_bit(model: str, answers: dict[str, Answer]) -> None:
+    """Rows that are taken away in the middle, and moved to fill gaps, leave the others' answers as they were."""
+    with running(model, rows=4, chunk_tokens=13) as engine:
+        for number, each in enumerate(requests()):
+            doomed = request(str(100 + number), 1 + 17 * (number % 5), max_tokens=100)
+            engine.submit(doomed, each)
+            if number % 2:
+                engine.log.wait_ended(each.sequence_id)
+            engine.engine.cancel(doomed.sequence_id)
+        engine.log.wait_ended(*answers)
+        assert {name: engine.answer(name) for name in answers} == answers
+
+
+def test_the_same_seed_gives_the_same_answer_again(model: str) -> None:
+    """Sampling is reproducible, and another seed is another answer."""
+    first, again, other = (alone(model, request("7", 30, 20, seed), 64) for seed in (5, 5, 6))
+    assert first == again
+    assert [token for token, _ in first] != [token for token, _ in other]
+
+
+def test_greedy_answers_take_the_most_probable_token(model: str) -> None:
+    """Log probabilities fall in order, the chosen token is the best one, and no two prompts answer alike."""
+    seen = [alone(model, request(str(number), 40, 8), 64) for number in range(4)]
+    for token, report in (entry for answer in seen for entry in answer):
+        assert report is not None
+        assert report.chosen.token_id == token == report.top[0].token_id
+        assert report.top[0].logprob >= report.top[1].logprob
+        assert np.isfinite(report.chosen.logprob)
+    assert len({tuple(token for token, _ in answer) for answer in seen}) == 4

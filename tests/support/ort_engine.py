@@ -1,0 +1,74 @@
+"""An engine on onnxruntime and a tiny model, without pipeline and gRPC."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from autoglmd.config import EngineConfig
+from autoglmd.engine.engine import Engine, limits_of
+from autoglmd.engine.sequence import SequenceRequest
+from autoglmd.host.clock import SystemClock
+from autoglmd.messages import TokenLogprobs
+from autoglmd.model.sampler import Sampling
+from tests.support.event_log import LIMIT_SECONDS, EventLog
+from tests.support.fixture_models import FOLDER, VOCABULARY, open_runner
+
+Answer = list[tuple[int, TokenLogprobs | None]]
+
+
+class OrtEngine:
+    """A started engine and the log of its events."""
+
+    def __init__(self, name: str, rows: int, chunk_tokens: int, kv_bytes: int = 0) -> None:
+        runner = open_runner(FOLDER / name, rows)
+        config = EngineConfig(prefill_chunk_tokens=chunk_tokens, kv_bytes=kv_bytes)
+        self.log = EventLog()
+        self.limits = limits_of(config, runner.spec)
+        self.engine = Engine(name, runner, self.limits, SystemClock(), self.log)
+        self.engine.start()
+
+    def submit(self, *requests: SequenceRequest) -> None:
+        """Hand over requests."""
+        for each in requests:
+            self.engine.submit(each)
+
+    def answer(self, name: str) -> Answer:
+        """Tokens and log probabilities of a sequence, exactly as emitted."""
+        return [(event.token_id, event.logprobs) for event in self.log.emitted(name)]
+
+
+@contextlib.contextmanager
+def running(name: str, rows: int = 4, chunk_tokens: int = 64, kv_bytes: int = 0) -> Iterator[OrtEngine]:
+    """An engine that is stopped, and found empty, at the end of the block."""
+    made = OrtEngine(name, rows, chunk_tokens, kv_bytes)
+    try:
+        yield made
+    finally:
+        assert made.engine.stop(LIMIT_SECONDS)
+    stats = made.engine.stats
+    assert (stats.rows_in_use, stats.waiting) == (0, 0)
+    assert stats.requests_started == stats.requests_finished
+
+
+def prompt_of(length: int, seed: int) -> np.ndarray:
+    """Noise, of ids that are not special."""
+    return np.random.default_rng((seed, length)).integers(6, VOCABULARY, length)
+
+
+def request(name: str, length: int, max_tokens: int, seed: int | None = None) -> SequenceRequest:
+    """A greedy request, or with a seed a sampled one; its prompt follows from its length and its name's number."""
+    sampling = Sampling(seed=0, temperature=0.0, logprobs=2)
+    if seed is not None:
+        sampling = Sampling(
+            seed=seed, temperature=1.3, top_k=100, top_p=0.95, repetition_penalty=1.1, frequency_penalty=0.2, logprobs=2
+        )
+    return SequenceRequest(name, prompt_of(length, int(name)), max_tokens, frozenset(), sampling)
+
+
+def alone(name: str, each: SequenceRequest, chunk_tokens: int) -> Answer:
+    """The answer of an engine that has nothing else to do."""
+    with running(name, rows=1, chunk_tokens=chunk_tokens) as engine:
+        engine.submit(each)
+        engine.log.wait_ended(each.sequence_id)
+        return engine.answer(each.sequence_id)
