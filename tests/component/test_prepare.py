@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,15 @@ from autoglmd.errors import HostError, ModelCorruptError, NotSupportedError
 from autoglmd.host.facts import read_facts
 from autoglmd.model.bundle import Bundle, read_bundle
 from autoglmd.model.device import CPU
-from autoglmd.model.prepare import DATA_FILE, GRAPH_FILE, KEY_FILE, find_prepared, key_of, prepare
+from autoglmd.model.prepare import (
+    DATA_FILE,
+    GRAPH_FILE,
+    KEY_FILE,
+    discard_prepared,
+    find_prepared,
+    key_of,
+    prepare,
+)
 
 MODELS = Path(__file__).resolve().parents[1] / "fixtures" / "models"
 CPU_ONLY = (CPU,)
@@ -48,7 +57,17 @@ def test_another_bundle_makes_a_prepared_model_stale(bundle: Bundle, tmp_path: P
     assert find_prepared(other, tmp_path / "prepared", CPU_ONLY) is None
 
 
-@pytest.mark.parametrize("field", ["onnxruntime", "cpu_features", "machine", "session_options", "format"])
+def test_a_bundle_rebuilt_in_place_makes_a_prepared_model_stale(bundle: Bundle, tmp_path: Path) -> None:
+    """Its version may be the same, because that reads samples of large files; sizes and times tell."""
+    prepare(bundle, tmp_path / "prepared", CPU_ONLY)
+    bundle.graph.write_bytes(bundle.graph.read_bytes())
+    assert read_bundle(bundle.folder) == bundle
+    assert find_prepared(bundle, tmp_path / "prepared", CPU_ONLY) is None
+
+
+@pytest.mark.parametrize(
+    "field", ["bundle_files", "reduced_range", "onnxruntime", "cpu_features", "machine", "session_options", "format"]
+)
 def test_any_difference_in_the_key_makes_a_prepared_model_stale(bundle: Bundle, tmp_path: Path, field: str) -> None:
     """Another onnxruntime, processor or format packs weights in another way."""
     folder = tmp_path / "prepared"
@@ -75,6 +94,55 @@ def test_a_prepared_folder_that_lacks_a_file_is_not_used(bundle: Bundle, tmp_pat
     assert find_prepared(bundle, folder, CPU_ONLY) is None
 
 
+@pytest.mark.parametrize("name", [GRAPH_FILE, DATA_FILE])
+def test_a_prepared_folder_with_a_torn_file_is_not_used(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    """It is made again, instead of failing at every start."""
+    folder = tmp_path / "prepared"
+    prepare(bundle, folder, CPU_ONLY)
+    os.truncate(folder / name, 100)
+    assert find_prepared(bundle, folder, CPU_ONLY) is None
+    made = prepare(bundle, folder, CPU_ONLY)
+    assert find_prepared(bundle, folder, CPU_ONLY) == made
+
+
+def test_a_discarded_prepared_model_can_be_made_again(bundle: Bundle, tmp_path: Path) -> None:
+    """Also after a crash in the middle of discarding, which leaves the key and nothing else."""
+    folder = tmp_path / "prepared"
+    prepare(bundle, folder, CPU_ONLY)
+    discard_prepared(folder)
+    assert find_prepared(bundle, folder, CPU_ONLY) is None
+    prepare(bundle, folder, CPU_ONLY)
+    (folder / GRAPH_FILE).unlink()
+    (folder / DATA_FILE).unlink()
+    assert prepare(bundle, folder, CPU_ONLY).graph.is_file()
+
+
+def test_what_people_keep_is_not_replaced(bundle: Bundle, tmp_path: Path) -> None:
+    """A folder with anything else in it, or a file: refused by name, and as it was."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat").touch()
+    for target in (tmp_path / "photos", tmp_path / "photos" / "cat"):
+        with pytest.raises(HostError, match="holds no prepared model"):
+            prepare(bundle, target, CPU_ONLY)
+    assert [path.name for path in (tmp_path / "photos").rglob("*") if not path.name.startswith(".")] == ["cat"]
+
+
+@pytest.mark.parametrize("place", [".", "inside", "..", "inside/../."])
+def test_a_bundle_is_not_prepared_over_itself(bundle: Bundle, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor into itself, nor over the folder that holds it, however the place is written."""
+    monkeypatch.chdir(bundle.folder)
+    before = sorted(bundle.folder.iterdir())
+    with pytest.raises(HostError, match="is the bundle, lies in it or holds it"):
+        prepare(bundle, Path(place), CPU_ONLY)
+    assert sorted(bundle.folder.iterdir()) == before
+
+
+def test_an_empty_folder_may_be_prepared_into(bundle: Bundle, tmp_path: Path) -> None:
+    """Somebody made it for that."""
+    (tmp_path / "prepared").mkdir()
+    assert prepare(bundle, tmp_path / "prepared", CPU_ONLY).graph.is_file()
+
+
 def test_an_unreadable_key_is_the_same_as_none(bundle: Bundle, tmp_path: Path) -> None:
     """A torn or foreign prepared.json must not stop a start."""
     folder = tmp_path / "prepared"
@@ -88,7 +156,8 @@ def test_preparing_again_replaces_the_old_folder(bundle: Bundle, tmp_path: Path)
     """Nothing of the stale one stays behind."""
     folder = tmp_path / "prepared"
     folder.mkdir()
-    (folder / "stale").touch()
+    for name in ("stale", KEY_FILE):
+        (folder / name).touch()
     prepare(bundle, folder, CPU_ONLY)
     assert sorted(path.name for path in folder.iterdir()) == [GRAPH_FILE, DATA_FILE, KEY_FILE]
 
@@ -97,10 +166,11 @@ def test_a_corrupt_graph_is_named_and_the_old_folder_stays(bundle: Bundle, tmp_p
     """A failure leaves what was there before."""
     folder = tmp_path / "prepared"
     made = prepare(bundle, folder, CPU_ONLY)
+    before = made.graph.read_bytes()
     bundle.graph.write_bytes(b"not a graph")
     with pytest.raises(ModelCorruptError, match=r"model\.onnx cannot be prepared"):
         prepare(bundle, folder, CPU_ONLY)
-    assert find_prepared(bundle, folder, CPU_ONLY) == made
+    assert made.graph.read_bytes() == before
 
 
 def test_a_full_disk_is_said_before_anything_is_written(

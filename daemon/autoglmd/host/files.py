@@ -1,19 +1,14 @@
-"""Files and folders that are whole after a power cut: the old one or the new one, never a mixture.
+"""Folders that are whole after a power cut: the old one or the new one, never a mixture.
 
 A rename is atomic for whoever looks, but not durable, and data may reach the disk after the rename that
 shows it. So the order is always: write beside the target, fsync the data, rename, fsync the folder that
-holds the name.
-
-Recovery of a file: a crash before the rename leaves the old file and a `.NAME.*.tmp`, which
-`remove_leftovers` deletes; a crash after it leaves the new one. Recovery of a folder: see
-`recover_directory`.
+holds the name. Recovery: see `recover_directory`.
 """
 
 import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,33 +30,6 @@ def sync_tree(path: Path) -> None:
         sync_directory(Path(folder))
 
 
-def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Put `data` in the place of a file, all or nothing, and return once it is durable.
-
-    Raises:
-        OSError: the file is as it was.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Delete what writers of this file left when they died. Call it while nobody writes it."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        leftover.unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
 def replacing_directory(target: Path) -> Iterator[Path]:
     """Fill the yielded empty folder; when the block ends, it takes the target's place and is durable.
@@ -74,7 +42,7 @@ def replacing_directory(target: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full, the folder not writable. The target is as it was.
     """
-    with _locked(target):
+    with locked_directory(target):
         recover_directory(target)
         staging, retired = _beside(target)
         staging.mkdir()
@@ -85,6 +53,36 @@ def replacing_directory(target: Path) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
             raise
         _swap(target, staging, retired)
+
+
+@contextlib.contextmanager
+def locked_directory(target: Path) -> Iterator[None]:
+    """One writer per target, across processes. The kernel drops a dead writer's lock; the lock file stays."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(_lock_of(target), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def reading_directory(target: Path) -> Iterator[None]:
+    """While the block runs, no writer replaces the target; one that is at it is waited for.
+
+    Without a lock file that we may open, nobody has written here, or nobody whom we could hold up: we just read.
+    """
+    try:
+        descriptor = os.open(_lock_of(target), os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def recover_directory(target: Path) -> None:
@@ -121,16 +119,8 @@ def _beside(target: Path) -> tuple[Path, Path]:
     return target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
 
 
-@contextlib.contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """One writer per target, across processes. The kernel drops a dead writer's lock; the lock file stays."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
 
 
 def _sync_file(path: Path) -> None:

@@ -42,7 +42,8 @@ class Bundle:
     """What genai_config.json says, checked.
 
     Attributes:
-        version: digest of the bundle's files, 12 hexadecimal digits.
+        version: what people and clients call this content: 12 hexadecimal digits of a digest over names, sizes and
+            bytes, of which files past 64 MiB give samples. It tells models apart and vouches for none.
         defaults: generation settings that the model's makers recommend.
     """
 
@@ -190,7 +191,7 @@ def _number(search: dict[str, Any], key: str, bounds: tuple[float, float], kind:
 
 
 def _digest(folder: Path) -> str:
-    """Name for this content. Large files are sampled: it tells versions apart, it does not vouch for them."""
+    """See `Bundle.version`."""
     digest = hashlib.sha256()
     for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
         size = file.stat().st_size

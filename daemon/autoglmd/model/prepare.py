@@ -4,11 +4,12 @@ onnxruntime maps such a file from the page cache instead of packing its own copy
 faster start, the same results bit for bit. It belongs to one processor, one onnxruntime and one bundle; its key,
 kept beside it, says which, and whoever loads it compares the key first.
 
-    prepared.json     the key, and what preparing took
+    prepared.json     the key, the sizes of the other two, and what preparing took
     model.onnx        the optimized graph; load it with graph optimizations off
     model.onnx.data   weights as shipped (onnxruntime finds the packed ones by their digest) and as packed
 
-Recovery: the folder appears whole or not at all (`host.files.replacing_directory`); a stale one is made anew.
+Recovery: the folder appears whole or not at all (`host.files.replacing_directory`); a stale or torn one is made anew,
+and one that does not load is removed by whoever finds out.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ import onnxruntime as ort
 
 from autoglmd.errors import HostError, ModelCorruptError, NotSupportedError
 from autoglmd.host.facts import HostFacts, read_facts
-from autoglmd.host.files import replacing_directory
+from autoglmd.host.files import locked_directory, replacing_directory
 from autoglmd.model.bundle import Bundle, weights_bytes
 from autoglmd.model.device import CPU
 from autoglmd.model.reduced_range import copy_reduced, needs_reducing, saturates
@@ -34,7 +35,7 @@ from autoglmd.model.reduced_range import copy_reduced, needs_reducing, saturates
 KEY_FILE = "prepared.json"
 GRAPH_FILE = "model.onnx"
 DATA_FILE = "model.onnx.data"
-FORMAT = 1
+FORMAT = 2
 """Counted up when a prepared folder's content changes meaning."""
 INLINE_BYTES = 1024
 """Initializers up to this size stay in model.onnx."""
@@ -53,6 +54,10 @@ class PreparedKey:
 
     format: int
     bundle_version: str
+    bundle_files: str
+    """Digest of the bundle's file names, sizes and times of change: its version does not read all of large files."""
+    reduced_range: bool
+    """Whether W8A8 weights have 7 bits, because the processor's 8-bit products saturate."""
     onnxruntime: str
     machine: str
     cpu_features: str
@@ -81,16 +86,18 @@ def prepare(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> Prepare
 
     Args:
         bundle: the model as shipped.
-        folder: where to; its parents are made.
+        folder: where to; its parents are made. What is there must be empty or another prepared model.
         providers: those that the model will run on. Weights are packed for the CPU alone.
 
     Raises:
         NotSupportedError: another provider than the CPU is among them.
         ModelCorruptError: onnxruntime cannot load the bundle.
-        HostError: the disk is full or not writable; the folder is as it was.
+        HostError: the disk is full or not writable, or the folder holds something else; it is as it was.
     """
     if providers != (CPU,):
         raise NotSupportedError(f"Models are prepared for the CPU; {', '.join(providers)} load them as shipped.")
+    folder = folder.resolve()
+    _refuse_overlap(bundle.folder.resolve(), folder)
     facts = read_facts()
     key = key_of(bundle, facts)
     started = time.monotonic()
@@ -98,6 +105,7 @@ def prepare(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> Prepare
         folder.parent.mkdir(parents=True, exist_ok=True)
         _check_space(bundle, folder.parent)
         with replacing_directory(folder) as staging:
+            _refuse_foreign(folder)
             with _sound_graph(bundle.graph, staging, facts) as graph:
                 _save_optimized(graph, staging / GRAPH_FILE)
             _write_key(staging / KEY_FILE, key, time.monotonic() - started)
@@ -111,8 +119,19 @@ def find_prepared(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> P
     if providers != (CPU,):
         return None
     key = key_of(bundle, read_facts())
-    whole = all((folder / name).is_file() for name in (KEY_FILE, GRAPH_FILE, DATA_FILE))
-    return PreparedModel(folder, key) if whole and _read_key(folder / KEY_FILE) == asdict(key) else None
+    expected = {"key": asdict(key), "sizes": _sizes(folder)}
+    content = _read_key(folder / KEY_FILE)
+    matches = {name: content.get(name) for name in expected} == expected
+    return PreparedModel(folder, key) if matches else None
+
+
+def discard_prepared(folder: Path) -> None:
+    """Remove a prepared model that turned out to be broken. What cannot be removed stays."""
+    folder = folder.resolve()
+    with contextlib.suppress(OSError), locked_directory(folder):
+        # The key last: without it the folder would be nobody's, and not be replaced.
+        for name in (GRAPH_FILE, DATA_FILE, KEY_FILE):
+            (folder / name).unlink(missing_ok=True)
 
 
 def key_of(bundle: Bundle, facts: HostFacts) -> PreparedKey:
@@ -120,6 +139,8 @@ def key_of(bundle: Bundle, facts: HostFacts) -> PreparedKey:
     return PreparedKey(
         format=FORMAT,
         bundle_version=bundle.version,
+        bundle_files=_digest(_stat_lines(bundle.folder)),
+        reduced_range=saturates(facts),
         onnxruntime=ort.__version__,
         machine=facts.machine,
         cpu_features=_digest(facts.cpu_features),
@@ -161,14 +182,38 @@ def _check_space(bundle: Bundle, folder: Path) -> None:
         raise OSError(errno.ENOSPC, f"{needed >> 20} MiB are needed, {free >> 20} MiB are free", str(folder))
 
 
+def _refuse_overlap(bundle: Path, folder: Path) -> None:
+    if bundle == folder or bundle in folder.parents or folder in bundle.parents:
+        raise HostError(f"{folder} is the bundle, lies in it or holds it. Name a folder outside of {bundle}.")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """What people keep is not ours to replace."""
+    is_ours = (folder / KEY_FILE).is_file() or not folder.exists()
+    if not is_ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise HostError(f"{folder} is there and holds no prepared model. Name a new or empty folder.")
+
+
+def _stat_lines(folder: Path) -> Iterator[str]:
+    for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
+        facts = file.stat()
+        yield f"{file.name}/{facts.st_size}/{facts.st_mtime_ns}"
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes of the files beside the key; 0 for what is not there."""
+    files = [folder / name for name in (GRAPH_FILE, DATA_FILE)]
+    return {file.name: file.stat().st_size if file.is_file() else 0 for file in files}
+
+
 def _write_key(path: Path, key: PreparedKey, seconds: float) -> None:
-    content = {"key": asdict(key), "prepare_seconds": round(seconds, 3)}
+    content = {"key": asdict(key), "sizes": _sizes(path.parent), "prepare_seconds": round(seconds, 3)}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _read_key(path: Path) -> object:
+def _read_key(path: Path) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None  # unreadable is the same as absent: it is made again
-    return content.get("key") if isinstance(content, dict) else None
+        return {}  # unreadable is the same as absent: it is made again
+    return content if isinstance(content, dict) else {}

@@ -33,6 +33,14 @@ def needs_reducing(graph: Path) -> bool:
     return any(_peak(graph.parent, _external(content, name, INT8)) > SAFE_MAGNITUDE for name, _ in _weights(content))
 
 
+def would_saturate(graph: Path, facts: HostFacts) -> bool:
+    """Tell whether a model, loaded as it is, may be computed wrongly on a processor; if in doubt, it may."""
+    try:
+        return saturates(facts) and needs_reducing(graph)
+    except ModelUnsupportedError:
+        return True
+
+
 def copy_reduced(graph: Path, folder: Path) -> Path:
     """Copy a graph and its weights into `folder`, halve the W8A8 weights there, double their scales.
 

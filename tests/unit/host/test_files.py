@@ -1,4 +1,4 @@
-"""Files and folders that are whole after a crash at any moment."""
+"""Folders that are whole after a crash at any moment."""
 
 import os
 import stat
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autoglmd.host.files import recover_directory, remove_leftovers, replace_file, replacing_directory
+from autoglmd.host.files import reading_directory, recover_directory, replacing_directory
 
 CRASHING_WRITER = """
 import os, sys
@@ -31,43 +31,14 @@ with replacing_directory(Path(sys.argv[1])) as staging:
     (staging / "b").write_text("new")
 """
 
-
-def test_a_replaced_file_has_the_new_content_and_mode(tmp_path: Path) -> None:
-    """And nothing lies beside it."""
-    path = tmp_path / "f"
-    path.write_text("old")
-    replace_file(path, b"new", mode=0o600)
-    assert path.read_bytes() == b"new"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_cannot_be_replaced_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk fills up while we write."""
-    path = tmp_path / "f"
-    path.write_text("old")
-    monkeypatch.setattr(os, "fsync", raises(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
-        replace_file(path, b"new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_data_is_on_disk_before_its_name_and_the_name_before_we_return(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The order that the module promises: fsync the file, rename, fsync the folder."""
-    steps = record_steps(monkeypatch)
-    replace_file(tmp_path / "f", b"new")
-    assert steps == ["fsync file", "rename", "fsync folder"]
-
-
-def test_what_dead_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    """Only this file's leftovers."""
-    for name in ("f", ".f.abc.tmp", ".g.abc.tmp", ".f.keep"):
-        (tmp_path / name).touch()
-    remove_leftovers(tmp_path / "f")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".f.keep", ".g.abc.tmp", "f"]
+LIMIT_SECONDS = 20.0
+READER = """
+import sys
+from pathlib import Path
+from autoglmd.host.files import reading_directory
+with reading_directory(Path(sys.argv[1])):
+    print((Path(sys.argv[1]) / "a").read_text(), end="")
+"""
 
 
 def test_a_replaced_folder_has_only_the_new_content(tmp_path: Path) -> None:
@@ -113,6 +84,29 @@ def test_a_crash_at_any_step_leaves_the_old_folder_or_the_new_one(tmp_path: Path
     recover_directory(target)
     assert content(target) in ({"a": "old"}, {"a": "new", "b": "new"})
     assert visible(tmp_path) == ["t"]
+
+
+def test_a_writer_waits_for_who_reads_and_who_reads_for_a_writer(tmp_path: Path) -> None:
+    """Nobody loads a mixture of the old and the new; readers do not wait for each other."""
+    target = old_folder(tmp_path)
+    with replacing_directory(target) as staging:
+        (staging / "a").write_text("new")
+        reader = subprocess.Popen([sys.executable, "-c", READER, target], stdout=subprocess.PIPE)
+        with pytest.raises(subprocess.TimeoutExpired):
+            reader.wait(0.5)
+    assert reader.communicate(timeout=LIMIT_SECONDS)[0] == b"new"
+    with reading_directory(target):
+        assert subprocess.check_output([sys.executable, "-c", READER, target], timeout=LIMIT_SECONDS) == b"new"
+        writer = subprocess.Popen([sys.executable, "-c", CRASHING_WRITER, target, "-1"])
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(0.5)
+    assert writer.wait(LIMIT_SECONDS) == 0
+
+
+def test_a_folder_that_nobody_ever_wrote_can_be_read(tmp_path: Path) -> None:
+    """Without its lock file, which a reader may not be able to make."""
+    with reading_directory(tmp_path / "absent" / "t"):
+        assert not (tmp_path / "absent").exists()
 
 
 def test_a_writer_after_a_crash_needs_no_separate_recovery(tmp_path: Path) -> None:
