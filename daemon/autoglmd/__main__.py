@@ -17,6 +17,7 @@ from autoglmd.telemetry.log import configure_logging
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+COMPUTING_THREADS = ("load-", "engine-", "prefetch-", "tokenize")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +39,7 @@ def _run_serve(options: argparse.Namespace) -> None:
     config = load_config(options.config, _overrides(options))
     configure_logging(config.log.level, config.log.format)
     asyncio.run(_serve(config, exit_with_parent=options.exit_with_parent))
+    _leave_threads_behind()
 
 
 def _run_prepare(options: argparse.Namespace) -> None:
@@ -65,6 +67,16 @@ async def _serve(config: Config, *, exit_with_parent: bool) -> None:
 
         threading.Thread(target=stop_at_end_of_input, name="parent-watch", daemon=True).start()
     await daemon.run()
+
+
+def _leave_threads_behind() -> None:
+    """End here and now if a thread would not end: one that loads a graph, or an engine deep in a step.
+
+    Python would wait for none of them, but unwinding onnxruntime under their feet crashes.
+    """
+    if any(thread.name.startswith(COMPUTING_THREADS) for thread in threading.enumerate()):
+        sys.stderr.flush()
+        os._exit(EXIT_OK)
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:

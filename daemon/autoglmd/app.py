@@ -4,31 +4,35 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
 
 import psutil
 
-from autoglmd.config import Config
-from autoglmd.edge.server import EdgeServer
+from autoglmd.config import Config, ModelConfig
+from autoglmd.edge.server import STOP_SECONDS, EdgeServer
 from autoglmd.errors import AutoglmError, ModelMissingError
 from autoglmd.host.clock import Clock
 from autoglmd.host.facts import read_facts
 from autoglmd.host.systemd import Notifier
 from autoglmd.messages import DaemonState, DaemonStatus, ModelState
 from autoglmd.model.ort_runner import available_providers, onnxruntime_version
+from autoglmd.pipeline.apart import run_apart
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.gateway import Gateway
 from autoglmd.pipeline.loading import LoadContext, load_model
+from autoglmd.pipeline.preparing import PREPARE_SECONDS, Preparer
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
 from autoglmd.telemetry.health import EngineBeat, judge
 
 log = logging.getLogger(__name__)
 
-# Past the drain limit: what streams get to send their last words, and engine threads to end a step.
+# Past the drain limit: what streams get to send their last words, and then engine threads to end a step.
 LAST_WORDS_SECONDS = 5.0
-LOADING_SECONDS = 600.0
+# For one model: preparing it, and then loading it.
+LOADING_SECONDS = PREPARE_SECONDS + 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,10 @@ class Daemon:
         self._clock = surroundings.clock
         self._notifier = surroundings.notifier
         self._stop = asyncio.Event()
-        self._state = DaemonState.STARTING
+        self._ready = False
         self._started_at = self._clock.monotonic()
         self._router = Router(asyncio.get_running_loop())
+        self._preparer = Preparer()
         self._catalog = Catalog(tuple(config.models), config.default_model)
         self._gateway = Gateway(self._catalog, self._router, self._clock, self._describe)
         self._edge = EdgeServer(config.server, self._gateway, self._clock)
@@ -62,37 +67,52 @@ class Daemon:
         """
         self._watch_signals()
         try:
-            await self._start()
-            async with asyncio.TaskGroup() as tasks:
-                watchdog = tasks.create_task(self._feed_watchdog())
-                await self._stop.wait()
-                watchdog.cancel()
+            if await self._start():
+                async with asyncio.TaskGroup() as tasks:
+                    watchdog = tasks.create_task(self._feed_watchdog())
+                    await self._stop.wait()
+                    watchdog.cancel()
         finally:
             await self._shut_down()
 
     def stop(self) -> None:
-        """Ask the daemon to drain and stop."""
+        """Ask the daemon to drain and stop. One that still loads leaves the thread that does to itself."""
         self._stop.set()
 
-    async def _start(self) -> None:
+    async def _start(self) -> bool:
+        """Load everything. False: we were asked to stop before that was done."""
         # The socket comes first: a second daemon on it fails before it loads anything, and clients that ask early
         # are told that the model is loading.
         await self._edge.start()
-        self._notifier.starting(LOADING_SECONDS)
-        await self._load_models()
-        self._state = DaemonState.SERVING
+        if not await self._unless_stopped(self._load_models()):
+            return False
+        self._ready = True
         await self._edge.set_serving(True)
         ready = [info.name for info in self._catalog.infos() if info.state is ModelState.READY]
         self._notifier.ready()
         self._notifier.status(f"Serving {', '.join(ready)}")
         log.info("serving", extra={"models": ready, "socket": str(self._edge.socket)})
+        return True
+
+    async def _unless_stopped(self, work: Coroutine[None, None, None]) -> bool:
+        """Do it, and raise what it raises. False: we were asked to stop first, and it was broken off."""
+        task, stopping = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
+        await asyncio.wait((task,))
+        return False
 
     async def _load_models(self) -> None:
-        context = LoadContext(self._clock, self._router, read_facts().cores, self._config.state_dir / "prepared")
+        prepared = self._config.state_dir / "prepared"
+        context = LoadContext(self._clock, self._router, read_facts().cores, prepared, self._preparer)
         failed: AutoglmError | None = None
         for name, config in self._config.models.items():
             try:
-                served = await asyncio.to_thread(load_model, name, config, context)
+                served = await self._load(name, config, context)
             except AutoglmError as error:
                 state = ModelState.ABSENT if isinstance(error, ModelMissingError) else ModelState.FAILED
                 self._catalog.mark(name, state, error.message)
@@ -111,17 +131,20 @@ class Daemon:
             # Without the model that unnamed requests mean, starting would only hide the mistake.
             raise failed
 
+    async def _load(self, name: str, config: ModelConfig, context: LoadContext) -> ServedModel:
+        self._notifier.starting(LOADING_SECONDS)
+        return await run_apart(f"load-{name}", lambda: load_model(name, config, context))
+
     async def _shut_down(self) -> None:
-        self._state = DaemonState.DRAINING
-        self._notifier.stopping(self._config.server.drain_seconds + 2 * LAST_WORDS_SECONDS)
+        self._notifier.stopping(STOP_SECONDS + self._config.server.drain_seconds + 2 * LAST_WORDS_SECONDS)
+        self._preparer.stop()
         await self._edge.drain()
         late = await self._gateway.drain(self._config.server.drain_seconds)
         if late:
             log.warning("streams ended by the drain limit", extra={"streams": late})
         await self._edge.stop(LAST_WORDS_SECONDS)
-        for served in self._catalog.served():
-            if not await asyncio.to_thread(served.stop, LAST_WORDS_SECONDS):
-                log.error("an engine did not stop", extra={"model": served.info.name})
+        # All at once, so that what was promised above holds for any number of models.
+        await asyncio.gather(*(_stop_model(served) for served in self._catalog.served()))
         log.info("stopped")
 
     def _watch_signals(self) -> None:
@@ -149,6 +172,12 @@ class Daemon:
     def _beats(self, pinged_at: float | None) -> list[EngineBeat]:
         return [_beat(served, pinged_at) for served in self._catalog.served()]
 
+    @property
+    def _state(self) -> DaemonState:
+        if self._gateway.admission.is_draining:
+            return DaemonState.DRAINING
+        return DaemonState.SERVING if self._ready else DaemonState.STARTING
+
     def _describe(self, gateway: Gateway) -> DaemonStatus:
         return DaemonStatus(
             version=version("autoglmd"),
@@ -163,6 +192,11 @@ class Daemon:
             open_streams=gateway.admission.count,
             refused=gateway.admission.refused,
         )
+
+
+async def _stop_model(served: ServedModel) -> None:
+    if not await run_apart(f"stop-{served.info.name}", lambda: served.stop(LAST_WORDS_SECONDS)):
+        log.error("an engine did not stop", extra={"model": served.info.name})
 
 
 def _beat(served: ServedModel, pinged_at: float | None) -> EngineBeat:

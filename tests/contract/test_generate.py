@@ -184,7 +184,7 @@ async def test_a_caller_that_reads_nothing_and_leaves_closes_the_stream_below(do
         await call.initial_metadata()
         call.cancel()
         await door.server._streams.wait_until_none(LIMIT_SECONDS)
-    assert door.server.open_streams == 0
+    assert door.server._streams.count == 0
 
 
 async def test_the_calls_deadline_becomes_the_requests(door: Door) -> None:

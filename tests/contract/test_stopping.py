@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from autoglmd.config import ServerConfig
 from autoglmd.edge.server import EdgeServer
+from autoglmd.errors import DrainingError
 from autoglmd.host.clock import SystemClock
 from openglm.v1 import admin_pb2, inference_pb2
 from tests.contract.conftest import Door
@@ -45,13 +46,14 @@ async def test_a_running_stream_ends_as_it_would_have(door: Door, running: grpc.
 
 
 async def test_new_streams_are_refused_while_old_ones_run(door: Door, running: grpc.aio.UnaryStreamCall) -> None:
-    """UNAVAILABLE with DRAINING; operators can still ask and cancel."""
+    """UNAVAILABLE with DRAINING, once the gateway says so; operators can still ask and cancel."""
     await door.server.drain()
+    door.gateway.refusal = DrainingError()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await door.inference.Generate(REQUEST).read()
     assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     await door.admin.Status(admin_pb2.StatusRequest())
-    assert door.server.open_streams == 1
+    assert door.server._streams.count == 1
 
 
 async def test_health_says_not_serving_while_streams_still_run(door: Door, running: grpc.aio.UnaryStreamCall) -> None:
@@ -62,7 +64,7 @@ async def test_health_says_not_serving_while_streams_still_run(door: Door, runni
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         stopping = asyncio.create_task(door.server.stop(LONG_SECONDS))
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert door.server.open_streams == 1
+        assert door.server._streams.count == 1
         door.gateway.hold.set()
         await stopping
 
@@ -72,7 +74,7 @@ async def test_a_stream_beyond_the_limit_is_cut_off(door: Door, running: grpc.ai
     async with asyncio.timeout(LIMIT_SECONDS):
         await door.server.stop(0.05)
         await door.gateway.closed.wait()
-    assert door.server.open_streams == 0
+    assert door.server._streams.count == 0
 
 
 async def test_a_health_watcher_does_not_delay_the_stop(door: Door) -> None:

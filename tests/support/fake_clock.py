@@ -2,15 +2,11 @@
 
 
 class FakeClock:
-    """Both clocks, moved by hand."""
+    """Moved by hand."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
 
     def monotonic(self) -> float:
         """Seconds, as set."""
-        return self.now
-
-    def wall(self) -> float:
-        """The same seconds."""
         return self.now

@@ -34,9 +34,10 @@ class Health:
             await self._tell_all(serving)
 
     async def shut_down(self) -> None:
-        """NOT_SERVING, and no way back."""
-        self._stopping = True
-        await self._tell_all(serving=False)
+        """NOT_SERVING, and no way back. A second call does nothing."""
+        if not self._stopping:
+            self._stopping = True
+            await self._tell_all(serving=False)
 
     async def _tell_all(self, serving: bool) -> None:
         states = health_pb2.HealthCheckResponse

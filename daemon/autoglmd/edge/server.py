@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from autoglmd.config import ServerConfig
 from autoglmd.edge.admin import AdminServicer
 from autoglmd.edge.credentials import listen_addresses, server_credentials
-from autoglmd.edge.health import Health
+from autoglmd.edge.health import TELL_SECONDS, Health
 from autoglmd.edge.inference import InferenceServicer
 from autoglmd.edge.models import ModelsServicer
 from autoglmd.edge.port import GatewayPort
@@ -36,6 +36,8 @@ KEEPALIVE_TIMEOUT_MS = 10_000
 SHORTEST_CLIENT_PING_MS = 10_000
 # What health watchers get to read the last word, once no answer streams any more.
 FAREWELL_SECONDS = 0.25
+STOP_SECONDS = TELL_SECONDS + FAREWELL_SECONDS
+"""What `drain` and `stop` may take in all, beside the wait for streams."""
 
 
 class EdgeServer:
@@ -60,11 +62,6 @@ class EdgeServer:
     def tcp_address(self) -> str | None:
         """The first TCP address that is listened on, with its real port; `None` without `server.listen`."""
         return self._tcp[0] if self._tcp else None
-
-    @property
-    def open_streams(self) -> int:
-        """Answers that stream now."""
-        return self._streams.count
 
     async def start(self) -> None:
         """Listen, with health NOT_SERVING until `set_serving`.
@@ -93,12 +90,11 @@ class EdgeServer:
         await self._health.set_serving(serving)
 
     async def drain(self) -> None:
-        """Health says NOT_SERVING for good; new streams are refused with DRAINING; all else goes on."""
+        """Health says NOT_SERVING for good; all else goes on, until the gateway lets nobody in any more."""
         await self._health.shut_down()
-        self._streams.refuse_new()
 
     async def stop(self, drain_seconds: float) -> None:
-        """Drain, wait for running streams at most that long, cut off the rest, and give the socket back."""
+        """Drain, wait that long for answers still being written, cut off the rest, and give the socket back."""
         await self.drain()
         if not await self._streams.wait_until_none(drain_seconds):
             log.warning("streams were cut off", extra={"streams": self._streams.count})

@@ -1,10 +1,8 @@
-"""The open answer streams: counted, so that stopping can wait for them, and closed to new ones while it does."""
+"""The answers that are being written: counted, so that stopping can wait for the last words to be on the wire."""
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
-
-from autoglmd.errors import DrainingError
 
 
 class OpenStreams:
@@ -12,7 +10,6 @@ class OpenStreams:
 
     def __init__(self) -> None:
         self._count = 0
-        self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -23,13 +20,7 @@ class OpenStreams:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
-        """Counts as one stream while the block runs.
-
-        Raises:
-            DrainingError: no new ones are taken.
-        """
-        if self._draining:
-            raise DrainingError
+        """Counts as one stream while the block runs."""
         self._count += 1
         self._idle.clear()
         try:
@@ -38,10 +29,6 @@ class OpenStreams:
             self._count -= 1
             if not self._count:
                 self._idle.set()
-
-    def refuse_new(self) -> None:
-        """From now on `one` raises; running streams go on."""
-        self._draining = True
 
     async def wait_until_none(self, limit_seconds: float) -> bool:
         """Wait until none runs. False: some still did when the limit was over."""

@@ -43,11 +43,6 @@ def read_facts(root: Path = ROOT) -> HostFacts:
     )
 
 
-def available_memory_bytes(root: Path = ROOT) -> int:
-    """What can be allocated now without swapping (the kernel's MemAvailable); 0 if it does not say."""
-    return _meminfo_bytes(root, "MemAvailable")
-
-
 def _usable_cores(allowed: int, quota: float | None) -> int:
     # Rounded down: with more busy threads than quota the kernel stops all of them for the rest of each
     # period, and threads that wait for one another make that worse.

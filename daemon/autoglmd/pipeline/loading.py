@@ -1,21 +1,26 @@
 """Loads a configured model: bundle, tokenizer, graph, engine. Takes seconds; run it in a thread."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autoglmd.config import ModelConfig
 from autoglmd.engine.engine import Engine, limits_of
 from autoglmd.engine.sequence import EngineEvent
+from autoglmd.errors import ModelError
 from autoglmd.host.clock import Clock
+from autoglmd.host.facts import read_facts
+from autoglmd.host.files import reading_directory
 from autoglmd.messages import ModelInfo, ModelState
 from autoglmd.model.bundle import Bundle, read_bundle, resolve_folder, weights_bytes
 from autoglmd.model.device import choose_device
 from autoglmd.model.ort_runner import OrtRunner, RunnerOptions, available_providers
+from autoglmd.model.prepare import discard_prepared, find_prepared
+from autoglmd.model.reduced_range import would_saturate
 from autoglmd.model.tokenizer import load_tokenizer
 from autoglmd.pipeline.line import Line
 from autoglmd.pipeline.prefetch import Prefetcher
-from autoglmd.pipeline.preparing import ensure_prepared
+from autoglmd.pipeline.preparing import Preparer
 from autoglmd.pipeline.prompts import PromptRules
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
@@ -36,6 +41,7 @@ class LoadContext:
     router: Router
     cores: int
     prepared: Path
+    preparer: Preparer
 
 
 def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedModel:
@@ -43,10 +49,11 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
 
     Raises:
         ModelError: the bundle cannot be used; the message says why and what to do.
+        DrainingError: the daemon was asked to stop meanwhile.
     """
     bundle = read_bundle(resolve_folder(config.path))
     tokenizer, template = load_tokenizer(bundle.folder, bundle.vocab_size)
-    runner = OrtRunner(bundle, _options(name, bundle, config, context))
+    runner = _open_runner(name, bundle, config, context)
     if runner.spec.fallback:
         log.warning("%s", runner.spec.fallback, extra={"model": name})
     limits = limits_of(config.engine, runner.spec)
@@ -73,19 +80,45 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
     return ServedModel(info, rules, engine, prefetcher, Line(runner.spec.rows, config.engine.queue_depth))
 
 
-def _options(name: str, bundle: Bundle, config: ModelConfig, context: LoadContext) -> RunnerOptions:
+def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadContext) -> OrtRunner:
+    """From the prepared copy if there is one that loads, else from the bundle as shipped."""
     device, fallback = choose_device(config.device, available_providers())
-    wanted = config.prepare and device.memory == "cpu"
-    prepared = ensure_prepared(bundle, context.prepared / name, device.providers) if wanted else None
-    return RunnerOptions(
-        graph=prepared.graph if prepared else bundle.graph,
-        prepared=prepared is not None,
+    shipped = RunnerOptions(
+        graph=bundle.graph,
+        prepared=False,
         device=device,
         fallback=fallback,
         rows=config.engine.rows,
         context_tokens=config.engine.context_tokens,
         threads=config.engine.threads or context.cores,
     )
+    if config.prepare and device.memory == "cpu":
+        folder = (context.prepared / name).resolve()
+        context.preparer.ensure(bundle, folder, device.providers)
+        runner = _open_prepared(bundle, folder, shipped)
+        if runner is not None:
+            return runner
+    if device.memory == "cpu" and would_saturate(bundle.graph, read_facts()):
+        log.warning(
+            "answers of this model may be wrong: this processor's 8-bit products saturate, and only a prepared copy "
+            "has weights for that. Prepare it, or build it with `autoglmctl model build --reduce-range`.",
+            extra={"model": name},
+        )
+    return OrtRunner(bundle, shipped)
+
+
+def _open_prepared(bundle: Bundle, folder: Path, options: RunnerOptions) -> OrtRunner | None:
+    with reading_directory(folder):
+        found = find_prepared(bundle, folder, options.device.providers)
+        if found is None:
+            return None
+        try:
+            return OrtRunner(bundle, replace(options, graph=found.graph, prepared=True))
+        except ModelError as error:
+            # Keeping it would mean the same at every start.
+            log.warning("the prepared copy does not load and is removed: %s", error.message)
+    discard_prepared(folder)
+    return None
 
 
 def _describe(name: str, bundle: Bundle, runner: OrtRunner) -> ModelInfo:

@@ -1,4 +1,4 @@
-"""Finds or makes the prepared copy of a bundle. It is made in a child process.
+"""Makes the prepared copy of a bundle. It is made in a child process.
 
 Preparing needs as much memory as loading the bundle unprepared, and runs a graph that nobody has tried here. In a
 child, that memory is given back whole and a crash costs nothing: the bundle is then loaded as it was shipped.
@@ -7,30 +7,66 @@ child, that memory is given back whole and a crash costs nothing: the bundle is 
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+from autoglmd.errors import DrainingError
 from autoglmd.model.bundle import Bundle
-from autoglmd.model.prepare import PreparedModel, find_prepared
+from autoglmd.model.prepare import find_prepared
 
 log = logging.getLogger(__name__)
 
 PREPARE_SECONDS = 1800.0
+# -P: what lies in the folder that we were started in is not ours to run.
+COMMAND = (sys.executable, "-P", "-m", "autoglmd", "prepare")
 
 
-def ensure_prepared(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> PreparedModel | None:
-    """The prepared copy in `folder`, made now if it is not there or not for this host; None if it cannot be made."""
-    found = find_prepared(bundle, folder, providers)
-    if found is not None:
-        return found
-    command = [sys.executable, "-m", "autoglmd", "prepare", str(bundle.folder), str(folder)]
-    log.info("preparing a model for this host", extra={"bundle": str(bundle.folder), "folder": str(folder)})
-    try:
-        # The arguments are our own interpreter and two folders from the configuration; there is no shell.
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PREPARE_SECONDS, check=False)  # noqa: S603
-        reason = done.stderr.strip()[-500:] or f"the child ended with status {done.returncode}"
-    except subprocess.TimeoutExpired:
-        reason = f"it took more than {PREPARE_SECONDS:.0f} s"
-    found = find_prepared(bundle, folder, providers)
-    if found is None:
-        log.warning("loading the bundle as shipped, which takes more memory: %s", reason)
-    return found
+class Preparer:
+    """Makes prepared copies, one after the other, until it is stopped."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[str] | None = None
+        self._stopped = False
+
+    def ensure(self, bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> None:
+        """Make the prepared copy in `folder`, if it is not there or not for this host. A failure is logged.
+
+        Raises:
+            DrainingError: `stop` was called.
+        """
+        if find_prepared(bundle, folder, providers) is not None:
+            return
+        log.info("preparing a model for this host", extra={"bundle": str(bundle.folder), "folder": str(folder)})
+        reason = self._run([*COMMAND, str(bundle.folder), str(folder)])
+        if reason:
+            log.warning("loading the bundle as shipped, which takes more memory: %s", reason)
+
+    def stop(self) -> None:
+        """From any thread: end the child that is at work, and start no other."""
+        with self._lock:
+            self._stopped = True
+            if self._child is not None:
+                self._child.terminate()
+
+    def _run(self, command: list[str]) -> str:
+        """Returns why the child failed; empty if it did not."""
+        with self._start(command) as child:
+            try:
+                errors = child.communicate(timeout=PREPARE_SECONDS)[1].strip()[-500:]
+            except subprocess.TimeoutExpired:
+                child.kill()
+                return f"it took more than {PREPARE_SECONDS:.0f} s"
+        if self._stopped:
+            raise DrainingError
+        return (errors or f"the child ended with status {child.returncode}") if child.returncode else ""
+
+    def _start(self, command: list[str]) -> "subprocess.Popen[str]":
+        with self._lock:
+            if self._stopped:
+                raise DrainingError
+            # The arguments are our own interpreter and two folders from the configuration; there is no shell.
+            self._child = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+            return self._child

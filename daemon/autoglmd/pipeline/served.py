@@ -1,5 +1,6 @@
 """A model that is being served: an engine, what prompts need, and the line before it."""
 
+import time
 from dataclasses import dataclass, replace
 
 from autoglmd.engine.engine import Engine
@@ -26,6 +27,7 @@ class ServedModel:
 
     def stop(self, timeout_seconds: float) -> bool:
         """Stop its threads and free the model. False: the engine thread did not end in time."""
+        deadline = time.monotonic() + timeout_seconds
         # The source first, so that what it has handed over meets an engine that still answers.
         self.prefetcher.stop(timeout_seconds)
-        return self.engine.stop(timeout_seconds)
+        return self.engine.stop(max(0.0, deadline - time.monotonic()))

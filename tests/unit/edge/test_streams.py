@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from autoglmd.edge.streams import OpenStreams
-from autoglmd.errors import DrainingError
 
 
 async def test_waiting_ends_with_the_last_stream() -> None:
@@ -30,13 +29,4 @@ async def test_a_stream_that_fails_is_no_longer_open() -> None:
     streams = OpenStreams()
     with pytest.raises(RuntimeError), streams.one():
         raise RuntimeError
-    assert streams.count == 0
-
-
-async def test_a_refused_stream_is_not_counted() -> None:
-    """It would keep the daemon from stopping."""
-    streams = OpenStreams()
-    streams.refuse_new()
-    with pytest.raises(DrainingError), streams.one():
-        pytest.fail("let in")
     assert streams.count == 0

@@ -1,0 +1,91 @@
+"""Loading a model: from its prepared copy if that is sound, from the bundle if not, and loudly where that is worse."""
+
+import asyncio
+import dataclasses
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from autoglmd.config import ModelConfig
+from autoglmd.host.clock import SystemClock
+from autoglmd.host.facts import read_facts
+from autoglmd.model.prepare import GRAPH_FILE, KEY_FILE
+from autoglmd.pipeline import loading
+from autoglmd.pipeline.loading import LoadContext, load_model
+from autoglmd.pipeline.preparing import Preparer
+from autoglmd.pipeline.router import Router
+from autoglmd.pipeline.served import ServedModel
+from tests.support.fixture_models import FOLDER
+
+LIMIT_SECONDS = 20.0
+Load = Callable[..., ServedModel]
+
+
+@pytest_asyncio.fixture
+async def load(tmp_path: Path) -> AsyncIterator[Load]:
+    """Loads tiny models; their engines are stopped afterwards."""
+    context = LoadContext(SystemClock(), Router(asyncio.get_running_loop()), 1, tmp_path / "prepared", Preparer())
+    loaded: list[ServedModel] = []
+
+    def make(name: str = "tiny-int8", *, prepare: bool = True) -> ServedModel:
+        loaded.append(load_model(name, ModelConfig(str(FOLDER / name), device="cpu", prepare=prepare), context))
+        return loaded[-1]
+
+    yield make
+    for served in loaded:
+        assert await asyncio.to_thread(served.stop, LIMIT_SECONDS)
+
+
+def damage(folder: Path) -> None:
+    """Break the graph in a way that its size does not show."""
+    graph = folder / GRAPH_FILE
+    graph.write_bytes(b"\0" * graph.stat().st_size)
+
+
+async def test_the_prepared_copy_is_made_once_and_loaded(load: Load, tmp_path: Path) -> None:
+    """The second start finds it."""
+    assert load().info.prepared
+    key = tmp_path / "prepared" / "tiny-int8" / KEY_FILE
+    made_at = key.stat().st_mtime_ns
+    assert load().info.prepared
+    assert key.stat().st_mtime_ns == made_at
+
+
+async def test_a_prepared_copy_that_does_not_load_is_removed_and_the_bundle_served(
+    load: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Now as shipped, with a warning; the next start makes a sound one."""
+    load()
+    folder = tmp_path / "prepared" / "tiny-int8"
+    damage(folder)
+    assert not load().info.prepared
+    assert "the prepared copy does not load and is removed" in caplog.text
+    assert list(folder.iterdir()) == []
+    assert load().info.prepared
+
+
+async def test_a_copy_of_another_format_is_made_again(load: Load, tmp_path: Path) -> None:
+    """An upgrade of ours may change what the files mean."""
+    load()
+    key = tmp_path / "prepared" / "tiny-int8" / KEY_FILE
+    content = json.loads(key.read_text())
+    content["key"]["format"] = 1
+    key.write_text(json.dumps(content))
+    assert load().info.prepared
+    assert json.loads(key.read_text())["key"]["format"] > 1
+
+
+@pytest.mark.parametrize(("name", "loud"), [("tiny-per-token", True), ("tiny-int8", False)])
+async def test_a_graph_that_may_compute_wrongly_here_is_loaded_loudly(
+    load: Load, name: str, loud: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """W8A8 as shipped on a processor whose products saturate; groups compute rightly everywhere."""
+    haswell = dataclasses.replace(read_facts(), machine="x86_64", cpu_features=("avx2",))
+    monkeypatch.setattr(loading, "read_facts", lambda: haswell)
+    with caplog.at_level(logging.WARNING):
+        load(name, prepare=False)
+    assert ("answers of this model may be wrong" in caplog.text) is loud
