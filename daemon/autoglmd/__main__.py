@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -90,10 +91,16 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         table["log"] = {"format": options.log_format}
     if options.model:
         folder = Path(options.model).absolute()
-        table["models"] = {folder.name: {"path": str(folder)}}
-        table["default_model"] = folder.name
+        name = _model_name(folder)
+        table["models"] = {name: {"path": str(folder)}}
+        table["default_model"] = name
         table["standard_models"] = False
     return table
+
+
+def _model_name(folder: Path) -> str:
+    """A name that the configuration takes: "my model" becomes "my-model", and what leaves nothing is "model"."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", folder.name).strip("-._")[:64] or "model"
 
 
 def _print_config(config: Config) -> None:
@@ -123,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--socket", metavar="PATH", help="Unix socket to listen on")
     serve.add_argument("--listen", metavar="HOST:PORT", help="also listen on TCP; beyond loopback only with TLS")
     serve.add_argument("--state-dir", metavar="DIR", help="where prepared models are kept")
-    serve.add_argument("--model", metavar="DIR", help="serve this bundle only, under its folder's name")
+    serve.add_argument("--model", metavar="DIR", help="serve this bundle and no other, under its folder's name")
     serve.add_argument("--log-format", choices=("json", "text"), help="how log lines look")
     serve.add_argument("--exit-with-parent", action="store_true", help="stop at the end of standard input")
     return parser

@@ -128,12 +128,14 @@ def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -
 
     Args:
         path: the file.
-        overrides: a table that goes over the file's, as the command line gives it.
+        overrides: a table that goes over the file's, as the command line gives it; its models are all there are.
 
     Raises:
         ConfigError: the file is missing, not TOML, or has a key or value that we do not take.
     """
     table = {} if path is None else _read_toml(path)
+    if overrides and "models" in overrides:
+        table.pop("models", None)
     return parse_config(_merged(table, overrides or {}), str(path or "defaults"))
 
 
