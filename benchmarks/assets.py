@@ -31,8 +31,8 @@ def path(settings: Settings, shape: str, kind: str) -> Path:
 def need(settings: Settings, shape: str, kind: str) -> Path:
     """Return a shape's model of one kind.
 
-    Kinds: checkpoint, groups, per-token, fp32, unfused, gguf, openvino, and prepared-groups and the like. It is made
-    in a process of its own if it is not there; half-made ones are never mistaken for whole ones.
+    Kinds: checkpoint, gguf, openvino, unfused, those of `onnx_folder.KINDS`, and prepared-KIND. It is made in a process
+    of its own if it is not there; half-made ones are never mistaken for whole ones.
     """
     target = path(settings, shape, kind).resolve()
     if target.exists():
@@ -96,7 +96,7 @@ def _make_unfused(source: str, target: Path) -> None:
     convert(Path(source), target)
 
 
-def _make_onnx(kind: str) -> Callable[[str, Path], None]:
+def _make_build(kind: str) -> Callable[[str, Path], None]:
     def make(source: str, target: Path) -> None:
         from benchmarks.convert.onnx_folder import build
 
@@ -117,7 +117,7 @@ def maker(kind: str) -> Callable[[str, Path], None]:
     """Return what makes a kind of model from its source."""
     if kind.startswith("prepared-"):
         return _make_prepared
-    return MAKERS.get(kind) or _make_onnx(kind)
+    return MAKERS.get(kind) or _make_build(kind)
 
 
 def main() -> None:

@@ -45,13 +45,19 @@ class Contender:
         return run_job(settings.peers_python if theirs else settings.python, job)
 
 
-GROUPS = Contender("autoglmd, groups of 128", "onnx", "groups", prepared=True)
-PER_TOKEN = Contender("autoglmd, W8A8 per token", "onnx", "per-token", prepared=True)
+GROUPS = Contender("autoglmd, groups of 64", "onnx", "groups64-kv32", prepared=True)
+PER_TOKEN = Contender("autoglmd, W8A8", "onnx", "per-token-kv32", prepared=True)
+PER_TOKEN_KV8 = Contender("autoglmd, W8A8, INT8 KV", "onnx", "per-token-kv8", prepared=True)
 LLAMA_CPP = Contender("llama.cpp, Q8_0", "llama.cpp", "gguf")
 OPENVINO = Contender("OpenVINO GenAI, INT8", "openvino", "openvino")
 REFERENCE = Contender("transformers, FP32", "reference", "checkpoint")
 
 OURS = (GROUPS, PER_TOKEN)
+"""The two schemes; their KV cache is FP32."""
+RACERS = (*OURS, PER_TOKEN_KV8)
+"""Ours in the race."""
 PEERS = (LLAMA_CPP, OPENVINO)
-RACE = (GROUPS, LLAMA_CPP, PER_TOKEN, OPENVINO)
+RACE = (GROUPS, LLAMA_CPP, PER_TOKEN, OPENVINO, PER_TOKEN_KV8)
 """In the order in which they take turns."""
+COLUMNS = (*RACERS, *PEERS)
+"""In the order of the tables."""

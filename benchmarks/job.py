@@ -20,6 +20,7 @@ class Job:
         prompt_tokens: length of each stream's prompt before decoding.
         decode_tokens: steps that each stream decodes.
         repeats: counted prompts per prefill length.
+        chunk: for onnxruntime, prompt tokens computed in one run, as the daemon does.
         optimize: for onnxruntime, let it optimize the graph; a prepared graph is optimized already.
         compare_tokens: also return greedy tokens, to be compared with another engine's.
     """
@@ -34,6 +35,7 @@ class Job:
     prompt_tokens: int = 64
     decode_tokens: int = 44
     repeats: int = 2
+    chunk: int = 256
     seed: int = 0
     compare_tokens: bool = False
     optimize: bool = True

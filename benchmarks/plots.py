@@ -6,7 +6,8 @@ from pathlib import Path
 
 from benchmarks.experiments.section import Bars
 
-COLORS = ("#1f5fa8", "#3aa7c9", "#c46a1b", "#8a8f98", "#6b8e23", "#7a4fa3")
+COLORS = ("#123f73", "#2f7fc4", "#8cc0ea", "#c46a1b", "#8a8f98")
+"""Ours in blue, then the peers."""
 WIDTH_OF_GROUP = 0.8
 
 

@@ -24,6 +24,8 @@ ENGINES = {
 
 def load(job: Job) -> Engine:
     """Load the job's engine with its model."""
+    if job.engine.startswith("onnx"):
+        importlib.import_module("autoglmd")  # sets what the daemon wants of onnxruntime, before that is imported
     module, name = ENGINES[job.engine]
     engine: Engine = getattr(importlib.import_module(module), name)(job)
     return engine

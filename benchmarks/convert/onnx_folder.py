@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autoglmctl.build.options import BuildOptions, KvOptions, KvPrecision, Precision, Scheme, WeightOptions
+
+_GROUPS_64 = WeightOptions(group_size=64)
+_GROUPS_128 = WeightOptions(group_size=128)
+_PER_TOKEN = WeightOptions(scheme=Scheme.PER_TOKEN)
+KINDS = {
+    "fp32": (WeightOptions(Precision.FP32), KvPrecision.FP32),
+    "groups64-kv32": (_GROUPS_64, KvPrecision.FP32),
+    "groups64-kv8": (_GROUPS_64, KvPrecision.INT8),
+    "groups128-kv32": (_GROUPS_128, KvPrecision.FP32),
+    "per-token-kv32": (_PER_TOKEN, KvPrecision.FP32),
+    "per-token-kv8": (_PER_TOKEN, KvPrecision.INT8),
+}
+"""Weights and KV cache of each kind of build."""
+
 
 def build(source: Path, target: Path, kind: str) -> None:
-    """Write `source` into `target` as `groups` or `per-token` (INT8, INT8 KV) or `fp32` (FP32 KV).
+    """Write `source` into `target` as one of `KINDS`.
 
     Nothing is measured while building: with random weights agreement says little, and costs are measured here.
     """
     from autoglmctl.build.build import build_model
-    from autoglmctl.build.options import BuildOptions, KvOptions, KvPrecision, Precision, Scheme, WeightOptions
 
-    if kind == "fp32":
-        weights, kv = WeightOptions(Precision.FP32), KvOptions(KvPrecision.FP32)
-    else:
-        weights, kv = WeightOptions(scheme=Scheme(kind)), KvOptions()
-    build_model(BuildOptions(source, target, weights=weights, kv=kv, measure=False), lambda _step, _part: None)
+    weights, kv = KINDS[kind]
+    options = BuildOptions(source, target, weights=weights, kv=KvOptions(kv), measure=False)
+    build_model(options, lambda _step, _part: None)
 
 
 def prepare(source: Path, target: Path) -> None:

@@ -34,12 +34,12 @@ class OnnxLoop:
         """See `Engine.prefill`."""
         ids = np.array([prompt], dtype=np.int64)
         start = time.perf_counter()
-        token = int(self.run(ids, past=0)[0].argmax())
+        token = int(self._prefill(ids)[0].argmax())
         return time.perf_counter() - start, token
 
     def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
         """See `Engine.decode`."""
-        first = [int(self.run(np.array([prompt]), past=0, row=row)[0].argmax()) for row, prompt in enumerate(prompts)]
+        first = [int(self._prefill(np.array([prompt]), row)[0].argmax()) for row, prompt in enumerate(prompts)]
         tokens, seconds = [first], []
         for step in range(steps):
             start = time.perf_counter()
@@ -47,6 +47,11 @@ class OnnxLoop:
             tokens.append(self.run(ids, past=len(prompts[0]) + step).argmax(axis=1).tolist())
             seconds.append(time.perf_counter() - start)
         return Decoded(tuple(seconds), tuple(zip(*tokens, strict=True)))
+
+    def _prefill(self, ids: np.ndarray, row: int = 0) -> np.ndarray:
+        """Compute a prompt chunk by chunk, as the daemon does; return the last position's logits."""
+        starts = range(0, ids.shape[1], self._job.chunk)
+        return [self.run(ids[:, start : start + self._job.chunk], past=start, row=row) for start in starts][-1]
 
     def run(self, ids: np.ndarray, past: int, row: int = 0, lengths: np.ndarray | None = None) -> np.ndarray:
         """Feed `ids` `[rows, new]` to the rows from `row` on, each of which holds `past` tokens.

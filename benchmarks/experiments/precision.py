@@ -18,14 +18,15 @@ from benchmarks.store import Result, Store
 
 FORMS = (
     Contender("FP32", "onnx", "fp32"),
-    Contender("INT8, groups of 128", "onnx", "groups"),
-    Contender("INT8, W8A8 per token", "onnx", "per-token"),
+    Contender("INT8, groups of 64", "onnx", "groups64-kv32"),
+    Contender("INT8, W8A8 per token", "onnx", "per-token-kv32"),
+    Contender("INT8, W8A8 per token, INT8 KV", "onnx", "per-token-kv8"),
 )
 SHAPE = "llama-0.43b"
 
 
 class Precision:
-    """Our own three builds of the same checkpoints."""
+    """Our own builds of the same checkpoints."""
 
     name = "precision"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks import assets
-from benchmarks.contenders import LLAMA_CPP, OPENVINO, OURS, RACE, Contender
+from benchmarks.contenders import COLUMNS, LLAMA_CPP, OPENVINO, RACE, RACERS, Contender
 from benchmarks.experiments.section import Bars, Section
 from benchmarks.markdown import table
 from benchmarks.onnx_bytes import bytes_per_token
@@ -67,7 +67,7 @@ def _take_turn(settings: Settings, store: Store, contender: Contender, place: st
 
 def _take_bandwidth(settings: Settings, store: Store, shape: str, number: int) -> None:
     def run() -> Result:
-        sizes = {ours.key: bytes_per_token(assets.need(settings, shape, ours.kind)) for ours in OURS}
+        sizes = {ours.key: bytes_per_token(assets.need(settings, shape, ours.kind)) for ours in RACERS}
         arguments = [str(max(sizes.values())), str(settings.threads)]
         return {
             **run_module(settings.python, "benchmarks.bandwidth", arguments, settings.threads),
@@ -84,7 +84,7 @@ def rates(store: Store, shape: str, contender: str) -> Rates:
 
 
 def _section(store: Store, shape: str) -> Section:
-    figures = {contender.name: rates(store, shape, contender.key) for contender in RACE}
+    figures = {contender.name: rates(store, shape, contender.key) for contender in COLUMNS}
     figures = {name: found for name, found in figures.items() if found}
     rounds = min(len(found["decode_1"]) for found in figures.values())
     figures = {name: {key: runs[:rounds] for key, runs in found.items()} for name, found in figures.items()}
@@ -111,9 +111,9 @@ def _ratio_table(figures: dict[str, Rates]) -> str:
     rows = []
     for peer, goals in GOALS.items():
         for workload, goal in goals.items() if peer in figures else ():
-            cells = [_ratio(figures, ours.name, peer, workload, goal) for ours in OURS]
+            cells = [_ratio(figures, ours.name, peer, workload, goal) for ours in RACERS]
             rows.append([f"{WORKLOADS[workload]}, to {peer}", f"{goal:.2f}", *cells])
-    return table(["ours / theirs, by rounds", "goal", *(ours.name for ours in OURS)], rows)
+    return table(["ours / theirs, by rounds", "goal", *(ours.name for ours in RACERS)], rows)
 
 
 def _ratio(figures: dict[str, Rates], ours: str, peer: str, workload: str, goal: float) -> str:
@@ -128,7 +128,7 @@ def _limit_table(store: Store, shape: str, figures: dict[str, Rates]) -> str:
     memory = list(store.under(f"race/{shape}/{BANDWIDTH}").values())
     bandwidths = [max(result["gigabytes_per_second"].values()) for result in memory]
     rows = []
-    for ours in OURS:
+    for ours in RACERS:
         if ours.name in figures:
             runs, size = figures[ours.name]["decode_1"], memory[0]["bytes_per_token"][ours.key]
             limits = [bandwidth * 1e9 / size for bandwidth in bandwidths[: len(runs)]]
@@ -141,7 +141,7 @@ def _limit_table(store: Store, shape: str, figures: dict[str, Rates]) -> str:
 
 def _facts_of(store: Store, shape: str) -> str:
     lines = []
-    for contender in RACE:
+    for contender in COLUMNS:
         results = list(store.under(f"race/{shape}/{contender.key}").values())
         if results:
             facts = ", ".join(f"{name} {value}" for name, value in results[-1]["facts"].items())

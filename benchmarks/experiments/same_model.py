@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmarks.contenders import RACE, REFERENCE, Contender
+from benchmarks.contenders import COLUMNS, RACE, REFERENCE, Contender
 from benchmarks.engines.base import COMPARED_PROMPTS
 from benchmarks.experiments.section import Section
 from benchmarks.markdown import table
@@ -36,7 +36,7 @@ class SameModel:
             "transformers finds in float32. Random weights give nearly flat distributions, so INT8 flips some; chance "
             "is one in the vocabulary."
         )
-        return [Section("The same model", f"{note}\n\n{table(['', *(each.name for each in RACE)], rows)}")]
+        return [Section("The same model", f"{note}\n\n{table(['', *(each.name for each in COLUMNS)], rows)}")]
 
 
 def _ask(settings: Settings, contender: Contender, shape: str) -> Result:
@@ -49,7 +49,7 @@ def _row(store: Store, prefix: str, shape: str) -> list[str]:
     reference = store.get(f"{prefix}/{REFERENCE.key}")
     if reference is None:
         return []
-    answers = [store.get(f"{prefix}/{contender.key}") for contender in RACE]
+    answers = [store.get(f"{prefix}/{contender.key}") for contender in COLUMNS]
     return [shape, *("-" if answer is None else f"{agreement(answer, reference):.0%}" for answer in answers)]
 
 

@@ -14,15 +14,15 @@ SHAPE = "llama-0.43b"
 def test_a_made_model_is_not_made_again(tmp_path: Path) -> None:
     """Its folder appears only when it is whole."""
     settings = Settings(work=tmp_path, python="/nowhere/python")
-    made = assets.path(settings, SHAPE, "groups")
+    made = assets.path(settings, SHAPE, "groups64-kv8")
     made.mkdir(parents=True)
-    assert assets.need(settings, SHAPE, "groups") == made
+    assert assets.need(settings, SHAPE, "groups64-kv8") == made
 
 
 def test_prepared_models_lie_where_the_daemon_looks(tmp_path: Path) -> None:
     """So both measure the same file, and it is made once."""
-    place = assets.path(Settings(work=tmp_path), SHAPE, "prepared-per-token")
-    assert place == tmp_path / "state" / "prepared" / "llama-0.43b-per-token"
+    place = assets.path(Settings(work=tmp_path), SHAPE, "prepared-per-token-kv8")
+    assert place == tmp_path / "state" / "prepared" / "llama-0.43b-per-token-kv8"
 
 
 def test_glm_smalls_checkpoint_is_the_trained_one(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def race_store(tmp_path: Path, ours: float, theirs: float) -> Store:
         for contender, rate in ((PER_TOKEN, ours), (LLAMA_CPP, theirs)):
             result = {"figures": dict.fromkeys(WORKLOADS, rate + number), "facts": {"kv": "int8"}}
             store.need(f"race/{SHAPE}/{contender.key}/{number}", lambda: result)  # noqa: B023  (called at once)
-        memory = {"gigabytes_per_second": {"numpy": 8.0, "c": 10.0}, "bytes_per_token": {"per-token": 100_000_000}}
+        memory = {"gigabytes_per_second": {"numpy": 8.0, "c": 10.0}, "bytes_per_token": {"per-token-kv32": 100_000_000}}
         store.need(f"race/{SHAPE}/memory/{number}", lambda: memory)  # noqa: B023
     return store
 
@@ -80,20 +80,20 @@ def test_a_goal_is_judged_by_the_median_ratio(tmp_path: Path, ours: float, verdi
 def test_one_stream_is_set_against_the_memory(tmp_path: Path) -> None:
     """10 GB/s through 100 MB are 100 tokens per second; the better of both kernels is the limit."""
     [section] = Race().report(settings(tmp_path), race_store(tmp_path, 90.0, 30.0))
-    assert "| autoglmd, W8A8 per token | 100 | 100 (100-100) | 0.91 (0.90-0.91) reached |" in section.body
+    assert "| autoglmd, W8A8 | 100 | 100 (100-100) | 0.91 (0.90-0.91) reached |" in section.body
 
 
 def test_who_was_not_measured_is_left_out(tmp_path: Path) -> None:
     """No column of guesses."""
     [section] = Race().report(settings(tmp_path), race_store(tmp_path, 90.0, 30.0))
     assert "OpenVINO" not in section.body
-    assert list(section.plots[0].series) == [LLAMA_CPP.name, PER_TOKEN.name]
+    assert list(section.plots[0].series) == [PER_TOKEN.name, LLAMA_CPP.name]
 
 
 def test_a_pause_is_judged_by_the_chunks_time(tmp_path: Path) -> None:
     """Three chunks' time is too long."""
     store = Store(tmp_path / "results")
-    store.need(f"long-prompt/{SHAPE}/groups/0", lambda: {"chunk": 0.5, "longest_chunk": 0.6, "gap": 1.5})
+    store.need(f"long-prompt/{SHAPE}/groups64-kv32/0", lambda: {"chunk": 0.5, "longest_chunk": 0.6, "gap": 1.5})
     [section] = LongPrompt().report(settings(tmp_path), store)
     assert "| 500 (500-500) | 1500 (1500-1500) | 3.00 (3.00-3.00) **missed** |" in section.body
 
