@@ -25,6 +25,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], 
     parser.add_argument("--work", type=Path, default=defaults.work, help="models and raw results")
     parser.add_argument("--output", type=Path, default=defaults.output, help="where the page and its plots go")
     parser.add_argument("--peers-python", default=defaults.peers_python, help="interpreter that has the peers")
+    patience = "seconds to wait before each measurement for others to leave the machine alone"
+    parser.add_argument("--patience", type=float, default=defaults.patience_seconds, help=patience)
     options = parser.parse_args(arguments)
     settings = Settings(
         work=options.work,
@@ -33,6 +35,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], 
         shapes=tuple(options.shapes or defaults.shapes),
         rounds=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
         quick=options.quick,
+        patience_seconds=options.patience,
     )
     return settings, options.only or list(EXPERIMENTS), not options.report_only
 
@@ -40,7 +43,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], 
 def main() -> None:
     """Run the command line."""
     settings, chosen, measuring = parse()
-    store = Store(settings.results)
+    store = Store(settings.results, settings.patience_seconds)
     if measuring:
         store.need("machine", lambda: dict(machine.facts()))
         for name in chosen:

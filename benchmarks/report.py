@@ -9,7 +9,7 @@ from benchmarks.experiments.section import Experiment, Section
 from benchmarks.markdown import table
 from benchmarks.plots import draw
 from benchmarks.settings import Settings
-from benchmarks.store import Store
+from benchmarks.store import OTHERS, Store
 
 NOTES = "notes.md"
 """What a person concluded from the figures; taken into the page as it stands."""
@@ -39,7 +39,7 @@ def _page(settings: Settings, store: Store, sections: Sequence[Section]) -> str:
     notes = settings.output / NOTES
     parts = [PREFACE.format(threads=settings.threads)]
     parts += [notes.read_text(encoding="utf-8").strip() + "\n"] if notes.exists() else []
-    parts += ["## The machine\n", table(["", ""], [[name, value] for name, value in machine.items()])]
+    parts += ["## The machine\n", table(["", ""], [[name, value] for name, value in machine.items() if name != OTHERS])]
     for section in sections:
         parts += [f"## {section.title}\n", section.body]
         parts += [f"![{plot.title}]({plot.file})\n" for plot in section.plots]

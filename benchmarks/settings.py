@@ -35,6 +35,7 @@ class Settings:
     rounds: int = ROUNDS
     quick: bool = False
     threads: int = 2
+    patience_seconds: float = 0.0
 
     @property
     def models(self) -> Path:

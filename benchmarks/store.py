@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import disturbance
+
+OTHERS = "others_share"
 Result = dict[str, Any]
 
 
@@ -16,6 +19,8 @@ class Store:
     """The folder of one run's raw results. Keys are paths: `peers/llama-0.43b/openvino/3`."""
 
     folder: Path
+    patience_seconds: float = 0.0
+    """How long to wait before each measurement for others to leave the machine alone."""
 
     def get(self, key: str) -> Result | None:
         """Return the result under `key`, or `None`."""
@@ -26,11 +31,17 @@ class Store:
         return result
 
     def need(self, key: str, make: Callable[[], Result]) -> Result:
-        """Return the result under `key`; measure and keep it first if it is not there."""
+        """Return the result under `key`; measure and keep it first if it is not there.
+
+        The share of the machine that others took meanwhile is kept with it.
+        """
         known = self.get(key)
         if known is not None:
             return known
+        disturbance.wait_until_quiet(self.patience_seconds)
+        before = disturbance.read()
         result = make()
+        result = {**result, OTHERS: round(before.others_share(disturbance.read()), 3)}
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")

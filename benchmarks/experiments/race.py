@@ -13,7 +13,7 @@ from benchmarks.onnx_bytes import bytes_per_token
 from benchmarks.process import run_module
 from benchmarks.settings import Settings
 from benchmarks.spread import Spread, paired_ratio
-from benchmarks.store import Result, Store
+from benchmarks.store import OTHERS, Result, Store
 
 WORKLOADS = {
     "decode_1": "decode, 1 stream",
@@ -146,6 +146,10 @@ def _facts_of(store: Store, shape: str) -> str:
         if results:
             facts = ", ".join(f"{name} {value}" for name, value in results[-1]["facts"].items())
             lines.append(f"- {contender.name}: {facts}")
+    shares = [result.get(OTHERS, 0.0) for result in store.under(f"race/{shape}").values()]
+    lines.append(
+        f"- other processes took {Spread.of([100 * share for share in shares]).text()} % of the machine meanwhile"
+    )
     return "\n".join(lines) + "\n"
 
 
