@@ -43,6 +43,7 @@ class FakeRunner:
         gate: a cleared event holds calls until it is set.
         gate_from: number of the first call that the gate holds.
         reached: set when a call waits at the gate.
+        rested: set when nobody had a row any more.
         closed: whether the engine let go of it.
     """
 
@@ -67,6 +68,7 @@ class FakeRunner:
         self.gate.set()
         self.gate_from = 0
         self.reached = Event()
+        self.rested = Event()
         self.closed = False
 
     def prefill(self, row: int, ids: Ids, past: int) -> None:
@@ -101,6 +103,11 @@ class FakeRunner:
         self.kv[target, length:] = UNWRITTEN
         self.kv[source] = UNWRITTEN
         self._called("move")
+
+    def rest(self) -> None:
+        """Lose what the rows held."""
+        self.kv[:] = UNWRITTEN
+        self.rested.set()
 
     def close(self) -> None:
         """Let go."""

@@ -139,6 +139,9 @@ class Engine:
             told = EngineFailedError("The engine had to give up this answer. Try again.")
             self._steps.abandon(told)
         self._publish()
+        if self._scheduler.is_idle:
+            # After everybody was told, and before we sleep: nobody waits for this.
+            self._runner.rest()
 
     def _tell_shutdown(self, sequence_id: str) -> None:
         self._tell((Ended(sequence_id, FinishReason.SHUTDOWN, self._clock.monotonic()),))

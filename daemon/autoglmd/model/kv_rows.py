@@ -1,9 +1,11 @@
 """The memory of the KV cache: one buffer per layer and side, `[rows, kv_heads, context, head_size]`.
 
-Host memory is mapped and not touched, so the kernel commits a page when a token is first written there: an idle
-daemon with large rows costs nothing, and a short conversation in a long row costs its own length.
+Host memory is mapped and not touched, so the kernel commits a page when a token is first written there: a short
+conversation in a long row costs its own length. When nobody has a row the pages are given back: an idle daemon with
+large rows costs nothing.
 """
 
+import contextlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,9 +45,11 @@ class HostKvRows:
 
     def __init__(self, tensors: tuple[KvTensor, ...], rows: int, context_tokens: int) -> None:
         self._buffers: list[NDArray[np.generic]] = []
+        self._mappings: list[mmap.mmap] = []
         for tensor in tensors:
             shape = (rows, tensor.heads, context_tokens, tensor.width)
             memory = mmap.mmap(-1, prod(shape) * tensor.dtype.itemsize)
+            self._mappings.append(memory)
             self._buffers.append(np.frombuffer(memory, tensor.dtype).reshape(shape))
 
     def pointers(self, row: int) -> Iterator[int]:
@@ -56,6 +60,13 @@ class HostKvRows:
         """Copy the first `length` positions of one row to another."""
         for buffer in self._buffers:
             buffer[target, :, :length] = buffer[source, :, :length]
+
+    def rest(self) -> None:
+        """Give the pages back to the kernel; the addresses stay, and read as zeros until they are written again."""
+        for memory in self._mappings:
+            # A sandbox that does not know how keeps them, which is no error.
+            with contextlib.suppress(OSError):
+                memory.madvise(mmap.MADV_REMOVE)
 
 
 class DeviceKvRows:
@@ -91,3 +102,6 @@ class DeviceKvRows:
             binding.bind_input("source", self.device, 0, np.uint8, [row_bytes], source_pointer)
             binding.bind_output("target", self.device, 0, np.uint8, [row_bytes], target_pointer)
             self._copier.run_with_iobinding(binding)
+
+    def rest(self) -> None:
+        """An accelerator's memory is taken once and kept."""

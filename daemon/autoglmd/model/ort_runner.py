@@ -120,6 +120,10 @@ class OrtRunner:
         odd = ids.shape[1] % 2 == 1 and past + ids.shape[1] < self._context
         return np.pad(ids, ((0, 0), (0, 1))) if odd else ids
 
+    def rest(self) -> None:
+        """See ModelRunner.rest."""
+        self._kv.rest()
+
     def close(self) -> None:
         """See ModelRunner.close."""
         self._bindings.clear()

@@ -75,6 +75,10 @@ class ModelRunner(Protocol):
         """Copy the first `length` positions of one row to another."""
         ...
 
+    def rest(self) -> None:
+        """Nobody has a row: give back the memory that keys and values took. What rows held is lost."""
+        ...
+
     def close(self) -> None:
         """Free the graph and the KV memory."""
         ...

@@ -65,6 +65,19 @@ def test_a_sequence_runs_to_its_end(rig: Rig) -> None:
     assert [end.reason for end in rig.log.ends("a")] == [FinishReason.LENGTH]
 
 
+def test_the_rows_memory_is_given_back_when_nobody_has_one(rig: Rig) -> None:
+    """After the last one has ended, and not while another goes on, whose answer would show it."""
+    rig.hold(from_call=2)
+    rig.engine.submit(request("long", SHORT, 20))
+    rig.engine.submit(request("short", SHORT, 1))
+    rig.wait_held()
+    assert not rig.runner.rested.is_set()
+    rig.release()
+    rig.log.wait_ended("long")
+    assert rig.log.tokens("long") == expected_tokens(SHORT, 20)
+    assert rig.runner.rested.wait(LIMIT_SECONDS)
+
+
 def test_a_cancelled_sequence_ends_within_one_step(rig: Rig) -> None:
     """The step that runs is the last one that it is in."""
     rig.hold()

@@ -83,3 +83,29 @@ def test_host_rows_take_memory_only_where_they_are_written() -> None:
     assert process.memory_info().rss - before < 64 << 20
     rows._buffers[0][3, :, :12000] = 1
     assert process.memory_info().rss - before > 40 << 20
+
+
+def test_resting_gives_the_memory_back_and_keeps_the_addresses() -> None:
+    """Sixteen megabytes, written and no longer needed; afterwards the rows can be written again."""
+    tensor = KvTensor("past.k", "present.k", np.dtype(np.float32), 1, 1024)
+    rows = HostKvRows((tensor,), 1, 4096)
+    (address,) = rows.pointers(0)
+    memory: Any = (ctypes.c_char * (16 << 20)).from_address(address)
+    written = np.frombuffer(memory, np.uint8)
+    written[:] = 7
+    before = psutil.Process().memory_info().rss
+    rows.rest()
+    assert before - psutil.Process().memory_info().rss > 12 << 20
+    assert list(rows.pointers(0)) == [address]
+    assert not written.any()
+    written[:] = 8
+    assert (written == 8).all()
+
+
+@BOTH
+def test_resting_is_harmless_at_any_time(make: Callable[[], Rows]) -> None:
+    """Before the first use, and twice."""
+    rows = make()
+    rows.rest()
+    rows.rest()
+    fill(rows)
