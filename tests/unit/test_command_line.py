@@ -1,5 +1,7 @@
 """What the command line makes of its options."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,14 @@ import pytest
 from autoglmd.__main__ import _overrides, _parser
 from autoglmd.config import Config, load_config
 
+LIMIT_SECONDS = 20.0
+STUCK = """
+import atexit, sys, threading
+from autoglmd.__main__ import _leave_threads_behind
+atexit.register(print, "unwound")
+threading.Thread(target=threading.Event().wait, name=sys.argv[1], daemon=True).start()
+_leave_threads_behind()
+"""
 FILE = """
 default_model = "other"
 [models.other]
@@ -47,3 +57,10 @@ def test_a_model_on_the_command_line_is_the_only_one(tmp_path: Path) -> None:
 def test_any_folder_makes_a_name(folder: str, name: str) -> None:
     """What a model's name may not hold is left out."""
     assert list(served(folder).models) == [name]
+
+
+@pytest.mark.parametrize(("name", "said"), [("load-glm", b""), ("somebody", b"unwound\n")])
+def test_nothing_is_unwound_under_a_thread_that_computes(name: str, said: bytes) -> None:
+    """The process ends at once and in peace; others' threads are no reason for that."""
+    done = subprocess.run([sys.executable, "-c", STUCK, name], capture_output=True, check=True, timeout=LIMIT_SECONDS)
+    assert done.stdout == said

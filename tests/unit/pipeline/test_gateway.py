@@ -169,6 +169,18 @@ async def test_a_request_far_back_in_the_line_is_cancelled_at_once(rig: Rig) -> 
     assert {end_of(events).reason for events in await asyncio.gather(*tasks[:5])} == {FinishReason.LENGTH}
 
 
+async def test_everyone_without_a_row_is_counted_as_waiting(rig: Rig) -> None:
+    """Also those whom the engine does not know yet, because no more than two are prefetched."""
+    await rig.hold()
+    tasks = [rig.start(f"r{number}", 3) for number in range(6)]
+    await rig.wait_held()
+    stats = rig.served.stats
+    assert (stats.waiting, stats.rows_in_use) == (6, 0)  # as of the last step, which gave nobody a row
+    rig.runner.gate.set()
+    await asyncio.gather(*tasks)
+    assert rig.served.stats.waiting == 0
+
+
 async def test_a_full_line_refuses_before_the_first_event(rig: Rig) -> None:
     """Two rows and four places are taken; the seventh is told so and takes nothing."""
     await rig.hold()
