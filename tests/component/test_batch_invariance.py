@@ -48,10 +48,10 @@ def test_joining_and_leaving_neighbours_change_no_bit(
             assert engine.answer(name) == expected, f"prompt of {LENGTHS[int(name)]} tokens"
 
 
-@pytest.mark.parametrize("rows", [2, 3, 8])
-def test_the_number_of_rows_changes_no_bit(model: str, answers: dict[str, Answer], rows: int) -> None:
-    """All at once, in few rows or many."""
-    with running(model, rows=rows, chunk_tokens=64) as engine:
+@pytest.mark.parametrize(("rows", "threads"), [(2, 1), (3, 2), (8, 1)])
+def test_the_number_of_rows_changes_no_bit(model: str, answers: dict[str, Answer], rows: int, threads: int) -> None:
+    """All at once, in few rows or many, and computed by one thread or two."""
+    with running(model, rows=rows, chunk_tokens=64, threads=threads) as engine:
         engine.submit(*requests())
         engine.log.wait_ended(*answers)
         assert {name: engine.answer(name) for name in answers} == answers

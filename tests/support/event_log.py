@@ -9,12 +9,18 @@ LIMIT_SECONDS = 20.0
 
 
 class EventLog:
-    """An engine's `emit`. All methods are safe from any thread."""
+    """An engine's `emit`. All methods are safe from any thread.
+
+    Attributes:
+        failures: how often taking events raises instead.
+        on_event: called in the engine's thread with each event, after it was taken.
+    """
 
     def __init__(self) -> None:
         self._events: list[EngineEvent] = []
         self._arrived = threading.Condition(threading.RLock())
         self.failures = 0
+        self.on_event: Callable[[EngineEvent], object] = lambda _event: None
 
     def __call__(self, events: tuple[EngineEvent, ...]) -> None:
         """Take the events of a step; raise instead as often as `failures` says."""
@@ -24,6 +30,8 @@ class EventLog:
                 raise RuntimeError("emit was told to fail")
             self._events += events
             self._arrived.notify_all()
+        for event in events:
+            self.on_event(event)
 
     @property
     def events(self) -> tuple[EngineEvent, ...]:

@@ -1,13 +1,13 @@
 """An engine on onnxruntime and a tiny model, without pipeline and gRPC."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from autoglmd.config import EngineConfig
 from autoglmd.engine.engine import Engine, limits_of
-from autoglmd.engine.sequence import SequenceRequest
+from autoglmd.engine.sequence import EngineEvent, SequenceRequest
 from autoglmd.host.clock import SystemClock
 from autoglmd.messages import TokenLogprobs
 from autoglmd.model.sampler import Sampling
@@ -20,8 +20,8 @@ Answer = list[tuple[int, TokenLogprobs | None]]
 class OrtEngine:
     """A started engine and the log of its events."""
 
-    def __init__(self, name: str, rows: int, chunk_tokens: int, kv_bytes: int = 0) -> None:
-        runner = open_runner(FOLDER / name, rows)
+    def __init__(self, name: str, rows: int, chunk_tokens: int, kv_bytes: int, threads: int) -> None:
+        runner = open_runner(FOLDER / name, rows, threads=threads)
         config = EngineConfig(prefill_chunk_tokens=chunk_tokens, kv_bytes=kv_bytes)
         self.log = EventLog()
         self.limits = limits_of(config, runner.spec)
@@ -33,15 +33,26 @@ class OrtEngine:
         for each in requests:
             self.engine.submit(each)
 
+    def cancel_when(self, name: str, holds: Callable[[EngineEvent], bool]) -> None:
+        """Cancel a sequence from inside the step in which an event of that kind is told."""
+
+        def heard(event: EngineEvent) -> None:
+            if holds(event):
+                self.engine.cancel(name)
+
+        self.log.on_event = heard
+
     def answer(self, name: str) -> Answer:
         """Tokens and log probabilities of a sequence, exactly as emitted."""
         return [(event.token_id, event.logprobs) for event in self.log.emitted(name)]
 
 
 @contextlib.contextmanager
-def running(name: str, rows: int = 4, chunk_tokens: int = 64, kv_bytes: int = 0) -> Iterator[OrtEngine]:
+def running(
+    name: str, rows: int = 4, chunk_tokens: int = 64, kv_bytes: int = 0, threads: int = 1
+) -> Iterator[OrtEngine]:
     """An engine that is stopped, and found empty, at the end of the block."""
-    made = OrtEngine(name, rows, chunk_tokens, kv_bytes)
+    made = OrtEngine(name, rows, chunk_tokens, kv_bytes, threads)
     try:
         yield made
     finally:
