@@ -1,13 +1,13 @@
 """The asyncio client against a real server on a Unix socket; what is shared is tested with the blocking one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import openglm
-from openglm import AsyncClient, Finished, RetryPolicy, Started, Token
+from openglm import AsyncClient, AsyncCompletionStream, Event, Finished, RetryPolicy, Started, Token
 from openglm.v1 import admin_pb2, inference_pb2, models_pb2
 from tests.support.scripted_server import LIMIT_SECONDS, Hang, ScriptedServer, answer, refusal, started, token
 
@@ -114,6 +114,65 @@ async def test_a_cancelled_stream_raises_the_typed_error(server: ScriptedServer,
     stream.cancel()
     with pytest.raises(openglm.RequestCancelledError):
         await anext(stream)
+
+
+async def cancel_stream(stream: AsyncCompletionStream, client: AsyncClient) -> None:
+    """As another task of the same program does."""
+    stream.cancel()
+
+
+async def close_client(stream: AsyncCompletionStream, client: AsyncClient) -> None:
+    """As a program does that ends while an answer comes."""
+    await client.close()
+
+
+@pytest.mark.parametrize("end", [cancel_stream, close_client])
+async def test_a_waiting_reader_gets_the_typed_error(
+    server: ScriptedServer, client: AsyncClient, end: Callable[[AsyncCompletionStream, AsyncClient], Awaitable[None]]
+) -> None:
+    """A call that ends under its reader is not the reader's own cancellation, which a task group would swallow."""
+    server.play([started(), Hang()])
+    stream = client.stream("x")
+    await anext(stream)
+    reader = asyncio.create_task(_next(stream))
+    await asyncio.sleep(0)
+    await end(stream, client)
+    with pytest.raises(openglm.RequestCancelledError):
+        await reader
+
+
+async def test_closing_the_client_ends_a_question_with_the_typed_error(
+    server: ScriptedServer, client: AsyncClient
+) -> None:
+    """Calls with one answer, too."""
+    server.answer("Status", Hang())
+    asked = asyncio.create_task(client.status())
+    await asyncio.to_thread(server.asked.wait, LIMIT_SECONDS)
+    await client.close()
+    with pytest.raises(openglm.RequestCancelledError):
+        await asked
+
+
+async def test_cancelling_ends_the_wait_for_another_try(server: ScriptedServer) -> None:
+    """Nobody waits on for an answer that is not wanted any more."""
+    server.play([refusal("RESOURCE_EXHAUSTED", "QUEUE_FULL", retry_after=29.0)])
+    refused = asyncio.Event()
+
+    def jitter() -> float:
+        refused.set()
+        return 0.0
+
+    async with AsyncClient(server.path, retry=RetryPolicy(jitter=jitter)) as client, asyncio.timeout(10):
+        stream = client.stream("x")
+        reader = asyncio.create_task(_next(stream))
+        await refused.wait()
+        stream.cancel()
+        with pytest.raises(openglm.RequestCancelledError):
+            await reader
+
+
+async def _next(stream: AsyncCompletionStream) -> Event:
+    return await anext(stream)
 
 
 async def test_the_other_calls_answer_with_values(server: ScriptedServer, client: AsyncClient) -> None:

@@ -1,8 +1,10 @@
 """The blocking client against a real server on a Unix socket."""
 
+import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +170,48 @@ def test_cancel_from_another_thread_ends_the_iteration(server: ScriptedServer, c
     threading.Thread(target=stream.cancel).start()
     with pytest.raises(openglm.RequestCancelledError):
         next(stream)
+
+
+def test_cancelling_while_the_call_is_opened_ends_it(server: ScriptedServer, client: Client) -> None:
+    """Another thread may cancel between the request's departure and the moment when the stream knows its call."""
+    server.play([started(), Hang()])
+    stream = client.stream("x")
+    open_call = stream._open_call
+
+    def open_and_cancel(timeout: float | None) -> Any:
+        call = open_call(timeout)
+        stream.cancel()
+        return call
+
+    stream._open_call = open_and_cancel
+    with pytest.raises(openglm.RequestCancelledError):
+        list(stream)
+    # Either it never arrived, or it has been ended there.
+    assert not server.requests or server.gone.wait(LIMIT_SECONDS)
+
+
+def test_cancelling_ends_the_wait_for_another_try(server: ScriptedServer) -> None:
+    """Nobody waits on for an answer that is not wanted any more."""
+    server.play([refusal("RESOURCE_EXHAUSTED", "QUEUE_FULL", retry_after=29.0)])
+    ended: queue.Queue[Exception] = queue.Queue()
+    refused = threading.Event()
+
+    def jitter() -> float:
+        refused.set()
+        return 0.0
+
+    def read() -> None:
+        try:
+            next(stream)
+        except openglm.OpenGLMError as error:
+            ended.put(error)
+
+    with Client(server.path, retry=RetryPolicy(jitter=jitter)) as client:
+        stream = client.stream("x")
+        threading.Thread(target=read, daemon=True).start()
+        assert refused.wait(LIMIT_SECONDS)
+        stream.cancel()
+        assert isinstance(ended.get(timeout=10), openglm.RequestCancelledError)
 
 
 def test_a_cancelled_stream_stays_cancelled(server: ScriptedServer, client: Client) -> None:

@@ -101,6 +101,7 @@ class ScriptedServer(
     Attributes:
         requests: every request message, in order.
         metadata: of every Generate call.
+        asked: set when a request has come.
         gone: set when a caller leaves before its script has been played.
     """
 
@@ -108,6 +109,7 @@ class ScriptedServer(
         self.path = path
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str | bytes]] = []
+        self.asked = threading.Event()
         self.gone = threading.Event()
         self._scripts: list[Script] = []
         self._answers: dict[str, list[Step]] = {}
@@ -137,7 +139,7 @@ class ScriptedServer(
 
     def Generate(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         """Play the next script."""
-        self.requests.append(request)
+        self._keep(request)
         self.metadata.append({item.key: item.value for item in context.invocation_metadata()})
         script = list(self._scripts.pop(0))
         # At once: a caller may leave before the script comes to its Hang.
@@ -171,12 +173,18 @@ class ScriptedServer(
         return self._unary("Status", request, context)
 
     def _unary(self, method: str, request: Any, context: Any) -> Any:
-        self.requests.append(request)
+        self._keep(request)
         steps = self._answers[method]
         step = steps.pop(0) if len(steps) > 1 else steps[0]
         if isinstance(step, Message) and not isinstance(step, status_pb2.Status):
             return step
+        if isinstance(step, Hang):
+            context.add_callback(self.gone.set)
         return self._act(step, context)
+
+    def _keep(self, request: Any) -> None:
+        self.requests.append(request)
+        self.asked.set()
 
     def _act(self, step: Step, context: Any) -> None:
         match step:

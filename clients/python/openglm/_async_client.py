@@ -12,6 +12,7 @@ import grpc
 from openglm import _calls
 from openglm._async_stream import AsyncCompletionStream
 from openglm._calls import GenerateOptions, MessageLike, Prompt, UnaryCall
+from openglm._cancellation import typed_cancellation
 from openglm._channel import Tls
 from openglm._connection import Connection
 from openglm._endpoint import Endpoint
@@ -35,7 +36,7 @@ class AsyncClient:
         timeout: float | None = None,
         tls: Tls | None = None,
         retry: RetryPolicy | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[object]] | None = None,
     ) -> None:
         """Choose the daemon; nothing is sent yet. Arguments and errors are those of Client."""
         self._endpoint = Endpoint.choose(address, tls, timeout, retry)
@@ -120,8 +121,10 @@ class AsyncClient:
     async def _ask(self, call: UnaryCall[T]) -> T:
         attempts = self._endpoint.attempts()
         while True:
+            running = call.start(self._connection, attempts.remaining())
             try:
-                return call.read(await call.start(self._connection, attempts.remaining()))
+                with typed_cancellation(running):
+                    return call.read(await running)
             except grpc.RpcError as failure:
                 error = self._endpoint.error(failure)
-            await self._sleep(attempts.delay_after(error))
+            await (self._sleep or asyncio.sleep)(attempts.delay_after(error))

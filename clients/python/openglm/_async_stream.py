@@ -1,11 +1,14 @@
 """An answer while it comes, for the asyncio client."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
+from openglm._cancellation import CANCELLED_HERE, typed_cancellation
 from openglm._errors import OpenGLMError, RequestCancelledError
 from openglm._events import CompletionBuilder, StreamState
 from openglm._models import Completion, Event, Token
@@ -25,14 +28,14 @@ class AsyncCompletionStream(AsyncIterator[Event]):
         open_call: Callable[[float | None], Any],
         state: StreamState,
         to_error: Callable[[grpc.RpcError], OpenGLMError],
-        sleep: Callable[[float], Awaitable[None]],
+        sleep: Callable[[float], Awaitable[object]] | None,
     ) -> None:
         self._open_call = open_call
         self._state = state
         self._to_error = to_error
         self._sleep = sleep
         self._call: Any = None
-        self._cancelled = False
+        self._cancelled = asyncio.Event()
 
     async def __anext__(self) -> Event:
         event = None
@@ -43,7 +46,7 @@ class AsyncCompletionStream(AsyncIterator[Event]):
             except grpc.RpcError as failure:
                 error = self._to_error(failure)
             # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
-            await self._sleep(self._state.delay_after(error))
+            await (self._sleep or self._wait_cancelled)(self._state.delay_after(error))
             self._call = None
         return event
 
@@ -56,8 +59,8 @@ class AsyncCompletionStream(AsyncIterator[Event]):
         self.cancel()
 
     def cancel(self) -> None:
-        """End the generation, if it still runs."""
-        self._cancelled = True
+        """End the generation, if it still runs. For the event loop's own thread."""
+        self._cancelled.set()
         if self._call is not None:
             self._call.cancel()
 
@@ -75,12 +78,18 @@ class AsyncCompletionStream(AsyncIterator[Event]):
         return builder.build()
 
     async def _read(self) -> Event | None:
-        if self._cancelled:
-            raise RequestCancelledError("The stream was cancelled.")
+        if self._cancelled.is_set():
+            raise RequestCancelledError(CANCELLED_HERE)
         if self._call is None:
             self._call = self._open_call(self._state.remaining())
-        message = await self._call.read()
+        with typed_cancellation(self._call):
+            message = await self._call.read()
         if message is grpc.aio.EOF:
             self._state.check_end()
             raise StopAsyncIteration
         return self._state.read(message)
+
+    async def _wait_cancelled(self, limit_seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_seconds):
+                await self._cancelled.wait()

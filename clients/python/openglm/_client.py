@@ -33,7 +33,7 @@ class Client:
         timeout: float | None = None,
         tls: Tls | None = None,
         retry: RetryPolicy | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         """Choose the daemon; nothing is sent yet.
 
@@ -43,7 +43,7 @@ class Client:
             timeout: seconds for a whole call, retries included, where the call gives none; `None` for no limit.
             tls: needed for another machine, refused for a Unix socket.
             retry: how often a refused call is tried again.
-            sleep: waits between tries; for tests.
+            sleep: waits between tries, in place of a wait that `cancel` ends; for tests.
 
         Raises:
             InvalidArgumentError: the address or the TLS files cannot be used.
@@ -130,4 +130,4 @@ class Client:
                 return call.read(call.start(self._connection, attempts.remaining()))
             except grpc.RpcError as failure:
                 error = self._endpoint.error(failure)
-            self._sleep(attempts.delay_after(error))
+            (self._sleep or time.sleep)(attempts.delay_after(error))

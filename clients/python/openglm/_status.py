@@ -8,6 +8,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from openglm import _errors as errors
 from openglm._address import Address
+from openglm._cancellation import CANCELLED_HERE
 from openglm._details import ErrorDetails
 from openglm._errors import OpenGLMError
 from openglm._unreachable import not_running
@@ -65,7 +66,7 @@ _SIZES = re.compile(r"larger than max \((?P<bytes>\d+) vs\. (?P<limit>\d+)\)")
 _OWN_WORDS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "The timeout passed before the answer was complete. "
     "Give it more time, or fewer max_tokens.",
-    grpc.StatusCode.CANCELLED: "The call was cancelled on this side.",
+    grpc.StatusCode.CANCELLED: CANCELLED_HERE,
 }
 
 

@@ -1,11 +1,13 @@
 """An answer while it comes, for the blocking client."""
 
+import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
 
+from openglm._cancellation import CANCELLED_HERE
 from openglm._errors import OpenGLMError, RequestCancelledError
 from openglm._events import CompletionBuilder, StreamState
 from openglm._models import Completion, Event, Token
@@ -25,14 +27,14 @@ class CompletionStream(Iterator[Event]):
         open_call: Callable[[float | None], Any],
         state: StreamState,
         to_error: Callable[[grpc.RpcError], OpenGLMError],
-        sleep: Callable[[float], None],
+        sleep: Callable[[float], object] | None,
     ) -> None:
         self._open_call = open_call
         self._state = state
         self._to_error = to_error
-        self._sleep = sleep
+        self._cancelled = threading.Event()
+        self._sleep = sleep or self._cancelled.wait
         self._call: Any = None
-        self._cancelled = False
 
     def __next__(self) -> Event:
         event = None
@@ -57,9 +59,11 @@ class CompletionStream(Iterator[Event]):
 
     def cancel(self) -> None:
         """End the generation, if it still runs. May be called from another thread."""
-        self._cancelled = True
-        if self._call is not None:
-            self._call.cancel()
+        self._cancelled.set()
+        # Once: the reader's thread may set it to None meanwhile.
+        call = self._call
+        if call is not None:
+            call.cancel()
 
     def texts(self) -> Iterator[str]:
         """The pieces of text alone, as they come."""
@@ -73,10 +77,13 @@ class CompletionStream(Iterator[Event]):
         return builder.build()
 
     def _read(self) -> Event | None:
-        if self._cancelled:
-            raise RequestCancelledError("The stream was cancelled.")
+        if self._cancelled.is_set():
+            raise RequestCancelledError(CANCELLED_HERE)
         if self._call is None:
             self._call = self._open_call(self._state.remaining())
+            if self._cancelled.is_set():
+                # While it was opened: `cancel` had no call yet, and nobody else would ever end this one.
+                self._call.cancel()
         try:
             message = next(self._call)
         except StopIteration:
