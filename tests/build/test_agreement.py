@@ -1,6 +1,7 @@
 """What is built computes what transformers computes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,26 @@ from autoglmctl.build.options import (
     WeightOptions,
 )
 from autoglmctl.build.runner import GraphRunner
-from tests.build.checkpoints import ARCHITECTURES, Checkpoint
+from autoglmd.errors import ModelUnsupportedError
+from tests.build.checkpoints import ARCHITECTURES, EVEN, Checkpoint, make
 from tests.build.conftest import MakeCheckpoint
 
 FP32_BOUND = 1e-4
 INT8_BOUND = 0.07
 """Relative root mean square error of the logits. Random weights of width 64 and 72 are a hard case: nothing
 averages out. Measured: 0.028 to 0.051."""
+OTHERS: dict[str, dict[str, Any]] = {
+    "qwen3": {},
+    "mistral": {"sliding_window": 16},
+    "phi3": {"sliding_window": 16, "original_max_position_embeddings": 128},
+    "smollm3": {"no_rope_layers": [1, 0], "layer_types": ["full_attention"] * 2},
+    "gemma": {},
+    "gemma2": {"sliding_window": 16},
+    "gemma3_text": {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]},
+    "granite": {},
+    "ernie4_5": {},
+}
+"""What else the builder knows, with what is special: windows, layers that do not rotate, two rotations."""
 FLOAT = WeightOptions(Precision.FP32)
 FLOAT_KV, INT8_KV = KvOptions(KvPrecision.FP32), KvOptions(KvPrecision.INT8)
 
@@ -72,6 +86,24 @@ def test_a_pruned_graph_gives_the_last_positions_logits(
     logits = pruned.logits(source.ids)
     assert logits.shape == (1, whole.vocabulary)
     np.testing.assert_array_equal(logits[0], whole.logits(source.ids)[-1])
+
+
+@pytest.mark.parametrize("model_type", OTHERS)
+def test_other_architectures_agree_with_transformers(tmp_path: Path, model_type: str) -> None:
+    """FP32, pruned, in chunks: windows, rotations and scales are all in place."""
+    source = make(tmp_path / "source", model_type, EVEN | OTHERS[model_type])
+    stream = _build(source, tmp_path / "out", FLOAT, FLOAT_KV, prune=True).stream(source.ids.size)
+    for start in range(0, source.ids.size, 20):
+        last = stream.append(source.ids[start : start + 20])
+        expected = source.logits[min(start + 20, source.ids.size) - 1]
+        np.testing.assert_allclose(last, expected, rtol=0, atol=FP32_BOUND)
+
+
+def test_an_export_that_is_not_the_model_is_refused(tmp_path: Path) -> None:
+    """The builder writes OLMo's norms wrongly: said at building, instead of a model that talks nonsense."""
+    source = make(tmp_path / "source", "olmo", EVEN)
+    with pytest.raises(ModelUnsupportedError, match="not the model: its logits are"):
+        build_model(BuildOptions(source.folder, tmp_path / "out"), _ignore)
 
 
 def test_a_stream_in_chunks_agrees_with_transformers(checkpoint: MakeCheckpoint, tmp_path: Path) -> None:

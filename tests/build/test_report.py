@@ -68,7 +68,7 @@ def test_the_markdown_names_every_figure(built: tuple[BuildReport, Path, list[st
 
 def test_the_steps_are_told_in_order(built: tuple[BuildReport, Path, list[str]]) -> None:
     """A progress bar needs to know what runs."""
-    assert built[2] == ["export", "calibrate", "quantize", "measure"]
+    assert built[2] == ["export", "check", "calibrate", "quantize", "measure"]
 
 
 def test_without_measuring_the_report_says_sizes_only() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,11 @@ def _build_in(work: Path, source: Source, options: BuildOptions, progress: Progr
     _export(work, source, options, progress)
     _finish_config(float_folder, output)
     cut = _windows(output, ids)
+    difference = _check(work, cut[0], options, progress)
     scales = _scales(float_folder, cut, options, progress)
     notes = convert(float_folder, output, options.weights, scales, lambda part: progress("quantize", part))
-    report = measure_and_prune(float_folder, output, cut, options, progress).with_notes(notes)
+    report = measure_and_prune(float_folder, output, cut, options, progress)
+    report = replace(report, notes=report.notes + notes, export_difference=difference)
     write_report(report, output)
     return report
 
@@ -83,6 +86,15 @@ def _export(work: Path, source: Source, options: BuildOptions, progress: Progres
     stage(source, work / "staged", options.context_length)
     export_float(work / "staged", work / "float")
     progress("export", 1.0)
+
+
+def _check(work: Path, window: np.ndarray, options: BuildOptions, progress: Progress) -> float | None:
+    if not options.measure:
+        return None
+    from autoglmctl.build.reference import check_against_transformers
+
+    progress("check", 0.0)
+    return check_against_transformers(work / "staged", work / "float", window)
 
 
 def _finish_config(float_folder: Path, output: Path) -> None:

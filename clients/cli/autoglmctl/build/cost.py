@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from autoglmctl.build.report import Cost
+from autoglmd.errors import ModelUnsupportedError
 
 DECODE_STEPS = 16
 REPEATS = 3
@@ -21,10 +22,17 @@ _MODEL_FILES = ("model.onnx", "model.onnx.data")
 
 
 def measure_cost(folder: Path, threads: int, tokens: int) -> Cost:
-    """Measure the model in `folder` in a child process; `tokens` is the length of the prefill."""
+    """Measure the model in `folder` in a child process; `tokens` is the length of the prefill.
+
+    Raises:
+        ModelUnsupportedError: onnxruntime cannot load or run it.
+    """
     command = [sys.executable, "-m", "autoglmctl.build.cost", str(folder), str(threads), str(tokens)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    return Cost(**json.loads(output))
+    result = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+    if result.returncode:
+        reason = (result.stderr.strip() or f"exit status {result.returncode}").splitlines()[-1]
+        raise ModelUnsupportedError(f"The built model does not run: {reason[:300]}")
+    return Cost(**json.loads(result.stdout))
 
 
 def size_bytes(folder: Path) -> int:

@@ -13,7 +13,6 @@ from typing import Any
 from autoglmctl.build import graph
 from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
 
-GLM_ARCHITECTURES = ("GlmForCausalLM", "Glm4ForCausalLM")
 BUILDER_OPTIONS = ["hf_token=false", "windowed_kv_cache=false"]
 """Ask nobody for a token; keep every layer's KV cache at full length, as the engine's rows are."""
 HEAD_SIZE_MULTIPLE = 16
@@ -43,22 +42,23 @@ def export_float(source: Path, output: Path) -> None:
 def _export(source: Path, output: Path) -> None:
     from onnxruntime_genai.models import builder
 
+    from autoglmctl.build.architectures import OWN, adapt
+
     with tempfile.TemporaryDirectory() as cache, _quiet():
         options = builder.parse_extra_options(None, str(source), str(output), "fp32", "cpu", cache, BUILDER_OPTIONS)
-        architecture = options["hf_details"]["hf_config"].architectures[0]
-        if architecture in GLM_ARCHITECTURES:
-            _export_glm(builder, architecture, options, output)
+        config = options["hf_details"]["hf_config"]
+        adapt(config)
+        if config.architectures[0] in OWN:
+            _export_own(builder, OWN[config.architectures[0]], options, output)
         else:
             builder.create_model(None, str(source), str(output), "fp32", "cpu", cache, **options)
 
 
-def _export_glm(builder: Any, architecture: str, options: dict[str, Any], output: Path) -> None:
-    from autoglmctl.build.glm import Glm4Model, GlmModel
-
+def _export_own(builder: Any, kind: Any, options: dict[str, Any], output: Path) -> None:
+    """Do what `builder.create_model` does for the architectures that it knows."""
     details = options.pop("hf_details")
     options.pop("_effective_builder_config", None)
     config, name, extra = details["hf_config"], details["hf_name"], details["extra_kwargs"]
-    kind = Glm4Model if architecture == "Glm4ForCausalLM" else GlmModel
     io_type = builder.set_io_dtype("fp32", "cpu", options)
     model = kind(config, io_type, builder.set_onnx_dtype("fp32", options), "cpu", str(output), options)
     with builder.torch.no_grad():

@@ -83,8 +83,13 @@ def _nodes_after(value: ir.Value) -> set[ir.Node]:
 
 def _entrances(nodes: set[ir.Node]) -> list[ir.Value]:
     """Return the activations that come into `nodes` from outside: the attention's output and the residual."""
-    inputs = {value for node in nodes for value in node.inputs if value is not None and value.const_value is None}
+    inputs = {value for node in nodes for value in node.inputs if value is not None and not _is_constant(value)}
     return sorted((value for value in inputs if value.producer() not in nodes), key=lambda value: value.name or "")
+
+
+def _is_constant(value: ir.Value) -> bool:
+    producer = value.producer()
+    return value.const_value is not None or (producer is not None and producer.op_type == "Constant")
 
 
 def _keep_last(model: ir.Model, value: ir.Value, users: set[ir.Node]) -> None:

@@ -54,6 +54,8 @@ class BuildReport:
     agreement: Agreement | None = None
     batch_invariant: bool | None = None
     """Whether rows gave bit-identical logits alone and in company, on the machine that built."""
+    export_difference: float | None = None
+    """Relative error of the float graph's logits against transformers, which nothing of INT8 is part of."""
     window_tokens: int = 0
     notes: tuple[str, ...] = ()
 
@@ -78,6 +80,8 @@ def to_markdown(report: BuildReport) -> str:
     if report.agreement:
         lines += ["", *_agreement_table(report.agreement)]
     invariant = {True: "yes, bit for bit", False: "no", None: "not measured"}[report.batch_invariant]
+    if report.export_difference is not None:
+        lines += ["", f"The FP32 graph's logits against transformers': {report.export_difference:.1e} relative."]
     lines += ["", f"Rows independent of their batch on the machine that built: {invariant}."]
     lines += ["", *(f"- {note}" for note in report.notes)] if report.notes else []
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The GLM family for onnxruntime-genai's model builder, which does not know it (version 0.18).
+"""What onnxruntime-genai's model builder (0.18) does not know or does not get right: the GLM family and some repairs.
 
 Importing this module imports torch and onnxruntime-genai: only `export` does so, and only when it needs to.
 """
@@ -10,6 +10,7 @@ from typing import Any
 import onnxruntime_genai.models  # noqa: F401  (puts the builder's own top-level packages on the path)
 import torch
 from builders.base import Model  # type: ignore[import-not-found]
+from builders.smollm import SmolLM3Model  # type: ignore[import-not-found]
 
 ROTARY_DIM_MULTIPLE = 16
 """GroupQueryAttention of onnxruntime 1.31 checks that half the rotary dimension is a multiple of 8."""
@@ -69,3 +70,36 @@ class Glm4Model(GlmModel):
         self._norm(layer_id, norm, location, skip=False)
         self.layernorm_attrs["skip_input"] = self.layernorm_attrs["output_0"]
         self.layernorm_attrs["root_input"] = residual
+
+
+class UnrotatedSmolLM3Model(SmolLM3Model):  # type: ignore[misc]
+    """`SmolLM3ForCausalLM`, whose layers without rotation the builder cannot write for the CPU."""
+
+    def make_attention(self, layer_id: int, attention: Any, root_input: str, **kwargs: Any) -> None:
+        """Write one layer's attention, with no rotary operator at all where the layer does not rotate."""
+        self.attention_attrs["rope"] = bool(self.no_rope_layers[layer_id])
+        super().make_attention(layer_id, attention, root_input, **kwargs)
+        self.attention_attrs["rope"] = True
+
+
+OWN = {
+    "GlmForCausalLM": GlmModel,
+    "Glm4ForCausalLM": Glm4Model,
+    "SmolLM3ForCausalLM": UnrotatedSmolLM3Model,
+}
+"""Architectures that are written by a class from here."""
+
+
+def adapt(config: Any) -> None:
+    """Tell the builder, in the words that it knows, what transformers 5 keeps elsewhere in a configuration.
+
+    A window that holds for every layer (Mistral, Phi-3) becomes `layer_types`; two kinds of rotation (Gemma 3)
+    become one and a base frequency for the layers with a window.
+    """
+    if getattr(config, "sliding_window", None) and getattr(config, "layer_types", None) is None:
+        config.layer_types = ["sliding_attention"] * config.num_hidden_layers
+    rotations = getattr(config, "rope_parameters", None)
+    if isinstance(rotations, dict) and "full_attention" in rotations:
+        config.rope_parameters = dict(rotations["full_attention"])
+        config.rope_theta = rotations["full_attention"]["rope_theta"]
+        config.rope_local_base_freq = rotations["sliding_attention"]["rope_theta"]
