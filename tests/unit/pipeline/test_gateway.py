@@ -1,8 +1,7 @@
 """The gateway: streams open, end and leave nothing behind, whoever ends them."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -29,7 +28,6 @@ from autoglmd.messages import (
     TokenPrompt,
     TokenText,
 )
-from autoglmd.model.tokenizer import Tokenizer
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.gateway import Gateway
 from autoglmd.pipeline.router import Router
@@ -278,16 +276,6 @@ async def test_tokenize_gives_ids_and_pieces_of_a_prompt(rig: Rig) -> None:
     assert len(tokens.ids) == len(tokens.pieces)
 
 
-async def test_a_large_prompt_is_tokenized_off_the_loop(rig: Rig) -> None:
-    """Neither the encoding nor the naming of a million tokens may hold up everybody's streams."""
-    threads: set[int] = set()
-    rules = replace(rig.served.rules, tokenizer=Noting(rig.served.rules.tokenizer, threads))
-    rig.catalog.add(replace(rig.served, rules=rules))
-    await rig.gateway.tokenize("", TextPrompt("hello"))
-    assert threads
-    assert threading.get_ident() not in threads
-
-
 async def test_the_catalog_is_what_the_operator_sees(rig: Rig) -> None:
     """Models are listed in the configuration's order, each with its state."""
     assert [(info.name, info.state) for info in rig.gateway.models()] == [
@@ -295,33 +283,3 @@ async def test_the_catalog_is_what_the_operator_sees(rig: Rig) -> None:
         ("other", ModelState.LOADING),
     ]
     assert rig.gateway.model("").name == "tiny"
-
-
-class Noting:
-    """A tokenizer that notes the threads that call it."""
-
-    def __init__(self, inner: Tokenizer, threads: set[int]) -> None:
-        self._inner = inner
-        self._threads = threads
-        self.special = inner.special
-        self.longest_piece = inner.longest_piece
-
-    @property
-    def size(self) -> int:
-        """See Tokenizer.size."""
-        return self._inner.size
-
-    def encode(self, text: str, *, add_prefix: bool) -> list[int]:
-        """See Tokenizer.encode."""
-        self._threads.add(threading.get_ident())
-        return self._inner.encode(text, add_prefix=add_prefix)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """See Tokenizer.decode."""
-        self._threads.add(threading.get_ident())
-        return self._inner.decode(ids)
-
-    def piece(self, token_id: int) -> str:
-        """See Tokenizer.piece."""
-        self._threads.add(threading.get_ident())
-        return self._inner.piece(token_id)
