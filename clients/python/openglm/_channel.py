@@ -12,6 +12,10 @@ from openglm._errors import InvalidArgumentError
 
 # A tokenized 100,000-token prompt is about 3 MB; gRPC's own limit would be 4.
 _RECEIVE_BYTES = 64 * 1024 * 1024
+# A box that lost power says no goodbye: who waits for it hears so after the two together. The daemon takes no more
+# than a ping in ten seconds.
+KEEPALIVE_MS = 20_000
+KEEPALIVE_TIMEOUT_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def open_channel(module: Any, address: Address, tls: Tls | None) -> Any:
 
 
 def channel_options(address: Address, tls: Tls | None) -> list[tuple[str, str | int]]:
-    """The channel arguments: quick reconnects, no proxies, a name for the peer of a Unix socket."""
+    """The channel arguments: quick reconnects, no proxies; a name for a Unix socket's peer, pings over TCP."""
     options: list[tuple[str, str | int]] = [
         ("grpc.max_receive_message_length", _RECEIVE_BYTES),
         # Our own retries wait; the channel should not add a second of its own to a daemon's restart.
@@ -50,8 +54,16 @@ def channel_options(address: Address, tls: Tls | None) -> list[tuple[str, str | 
         ("grpc.enable_http_proxy", 0),
     ]
     if address.path is not None:
-        options.append(("grpc.default_authority", "localhost"))
-    elif tls is not None and tls.server_name:
+        return [*options, ("grpc.default_authority", "localhost")]
+    options += [
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # gRPC 1.85 goes by this one, which is a minute by itself.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # A reader only listens; without this, two pings are all that gRPC sends between messages of its own.
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    if tls is not None and tls.server_name:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return options
 

@@ -48,3 +48,8 @@ def test_the_servers_name_can_be_set() -> None:
 def test_proxies_are_never_used() -> None:
     """http_proxy in the environment must not send a LAN's traffic elsewhere."""
     assert dict(channel_options(parse_address("localhost:1"), None))["grpc.enable_http_proxy"] == 0
+
+
+def test_a_socket_on_this_box_is_not_pinged() -> None:
+    """The kernel says at once when its peer is gone; an idle box is left to sleep."""
+    assert "grpc.keepalive_time_ms" not in dict(channel_options(parse_address("/s"), None))
