@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.rpc import code_pb2, status_pb2
 
 import openglm
 from openglm import Client, Finished, FinishReason, Message, PrefillProgress, RetryPolicy, Started, Token
@@ -134,6 +135,27 @@ def test_nothing_is_retried_after_the_first_event(server: ScriptedServer, client
     with pytest.raises(openglm.ModelNotReadyError):
         client.generate("x")
     assert (slept, len(server.requests)) == ([], 1)
+
+
+@pytest.mark.parametrize("words", ["Socket closed", "Stream removed (ping timeout)", "something new"])
+def test_a_prompt_that_may_be_running_is_not_sent_again(
+    server: ScriptedServer, client: Client, slept: list[float], words: str
+) -> None:
+    """UNAVAILABLE that is gRPC's own says that the connection broke, not what became of the request."""
+    server.play([status_pb2.Status(code=code_pb2.UNAVAILABLE, message=words)], answer("never"))
+    with pytest.raises(openglm.UnavailableError):
+        client.generate("x")
+    assert (slept, len(server.requests)) == ([], 1)
+
+
+def test_a_daemon_that_is_not_there_yet_is_waited_for(tmp_path: Path, slept: list[float]) -> None:
+    """A request that was never sent may be sent again."""
+    with (
+        Client(tmp_path / "none", retry=STEADY, sleep=slept.append) as client,
+        pytest.raises(openglm.DaemonNotRunningError),
+    ):
+        client.generate("x")
+    assert slept == [0.1, 0.2, 0.4]
 
 
 def test_a_bad_request_is_not_retried(server: ScriptedServer, client: Client, slept: list[float]) -> None:

@@ -1,7 +1,7 @@
 """What a stream's events mean, whoever reads them: the rules of the stream, and the answer that they add up to."""
 
 from openglm import _convert
-from openglm._errors import ConnectionLostError, OpenGLMError
+from openglm._errors import ConnectionLostError, DaemonNotRunningError, OpenGLMError
 from openglm._models import Completion, Event, Finished, Started, Token
 from openglm._retry import Attempts
 from openglm.v1 import inference_pb2
@@ -28,7 +28,7 @@ class StreamState:
 
     def delay_after(self, error: OpenGLMError) -> float:
         """Seconds to wait before the call is made again; raises `error` where it must not be."""
-        if self._begun:
+        if self._begun or not _surely_not_run(error):
             raise error
         return self._attempts.delay_after(error)
 
@@ -36,6 +36,15 @@ class StreamState:
         """The stream has ended without an error. Raises ConnectionLostError if Finished never came."""
         if not self._finished:
             raise ConnectionLostError("The daemon closed the stream before Finished came.")
+
+
+def _surely_not_run(error: OpenGLMError) -> bool:
+    """Whether the daemon said no in its own words, or was never reached.
+
+    Where a connection broke, the prompt may be running: a second one would cost twice, and meet its own request id.
+    """
+    said_no = bool(error.details.code) or error.retry_after is not None
+    return said_no or isinstance(error, DaemonNotRunningError)
 
 
 class CompletionBuilder:

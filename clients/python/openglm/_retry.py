@@ -12,8 +12,9 @@ from openglm._errors import DeadlineExceededError, OpenGLMError
 class RetryPolicy:
     """How often a call that was refused before it began is tried again.
 
-    Only what the daemon marks as passing is retried: RESOURCE_EXHAUSTED with RetryInfo, and UNAVAILABLE. Once a
-    stream's first event has come, nothing is.
+    Only what the daemon marks as passing is retried: RESOURCE_EXHAUSTED with RetryInfo, and UNAVAILABLE; and a daemon
+    that is not there. Once a stream's first event has come, or its connection has broken, nothing is: the prompt may
+    be running. Questions that change nothing are asked again over a broken connection, too.
 
     Attributes:
         attempts: tries in all; 1 switches retries off.
