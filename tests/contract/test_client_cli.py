@@ -129,6 +129,22 @@ def test_stream_without_json_is_a_usage_error(autoglmctl: Command) -> None:
     assert autoglmctl("generate", "x", "--stream").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("reason", "exit_code", "remark"), [("CANCELLED", 1, "(cancelled)\n"), ("LENGTH", 0, "(ended at max_tokens)\n")]
+)
+def test_half_an_answer_is_called_so(
+    server: ScriptedServer, autoglmctl: Command, reason: str, exit_code: int, remark: str
+) -> None:
+    """Text alone would pass for a whole answer; what somebody cancelled is no success, in JSON either."""
+    server.play(*[[started(), token("Half an ans", 5), finished(reason)]] * 3)
+    done = autoglmctl("generate", "x")
+    assert (done.exit_code, done.stdout, done.stderr) == (exit_code, "Half an ans\n", remark)
+    for words in (["--json"], ["--json", "--stream"]):
+        done = autoglmctl("generate", "x", *words)
+        assert (done.exit_code, done.stderr) == (exit_code, "")
+        assert reason.lower() in done.stdout
+
+
 def test_stats_go_to_stderr(server: ScriptedServer, autoglmctl: Command) -> None:
     """Counts, times and rates in one line, apart from the answer."""
     server.play(answer("ok"))
@@ -277,6 +293,14 @@ def test_chat_goes_on_after_an_error(server: ScriptedServer, autoglmctl: Command
     assert (done.exit_code, done.stdout) == (0, "B\n")
     assert "Queue full" in done.stderr
     assert [turn.content for turn in server.requests[1].chat.messages] == ["two"]
+
+
+def test_chat_says_that_an_answer_was_cancelled(server: ScriptedServer, autoglmctl: Command) -> None:
+    """And goes on; what came stays part of the conversation, as after Ctrl-C."""
+    server.play([started(), token("Half", 5), finished("CANCELLED")], answer("B"))
+    done = autoglmctl("chat", stdin="one\ntwo\n")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "Half\nB\n", "(cancelled)\n")
+    assert [turn.content for turn in server.requests[1].chat.messages] == ["one", "Half", "two"]
 
 
 def test_chat_json_is_an_object_per_answer(server: ScriptedServer, autoglmctl: Command) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from openglm import AutoGLM, Client, DaemonStartError, ModelMissingError
+from openglm import AutoGLM, Client, DaemonStartError, ModelMissingError, RequestCancelledError
 from openglm import _autoglm as autoglm
 from openglm._local_daemon import LocalDaemon, private_config, private_folder
-from tests.support.scripted_server import ScriptedServer, answer
+from tests.support.scripted_server import ScriptedServer, answer, finished, started, token
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "tests.support.scripted_daemon")
@@ -175,6 +175,19 @@ def test_autoglm_uses_a_daemon_that_runs(tmp_path: Path) -> None:
         assert (glm.generate("x", temperature=0.0), glm.owns_daemon) == ("ok", False)
         assert server.requests[0].model == "glm-base"
         assert server.requests[0].chat.messages[0].content == "x"
+
+
+def test_half_an_answer_is_not_handed_out_as_one(tmp_path: Path) -> None:
+    """Text cannot say that somebody cancelled it; the pieces that came before the error were true."""
+    half = [started(), token("Half an ans", 5), finished("CANCELLED")]
+    with ScriptedServer(tmp_path / "s") as server, AutoGLM(address=server.path) as glm:
+        server.play(half, half)
+        with pytest.raises(RequestCancelledError):
+            glm.generate("x")
+        pieces = glm.stream("x")
+        assert next(pieces) == "Half an ans"
+        with pytest.raises(RequestCancelledError):
+            next(pieces)
 
 
 @pytest.mark.usefixtures("nobody")

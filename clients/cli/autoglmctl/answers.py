@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from openglm import Completion, Event, TokenLogprobs
 
 _EVENT_NAMES = {"PrefillProgress": "prefill"}
+# What a reader of the text alone could take for its end.
+_CUT_SHORT = {"cancelled": "(cancelled)", "length": "(ended at max_tokens)"}
 
 
 class Answer(Protocol):
@@ -21,6 +23,11 @@ class Answer(Protocol):
     @property
     def text(self) -> str:
         """The text that came so far."""
+        ...
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether somebody ended the answer before its time; known once it has ended."""
         ...
 
     def add(self, event: Event) -> None:
@@ -50,6 +57,13 @@ class _Collector:
     def text(self) -> str:
         """The text that came so far."""
         return self._builder.text
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether somebody ended the answer before its time; known once it has ended."""
+        from openglm import FinishReason
+
+        return self._builder.build().finish_reason is FinishReason.CANCELLED
 
     def close(self) -> None:
         """Nothing is open."""
@@ -81,6 +95,8 @@ class TextAnswer(_Collector):
         """Print what was asked for beside the text."""
         self._end_line()
         completion = self._builder.build()
+        if completion.finish_reason in _CUT_SHORT:
+            self._terminal.remark(_CUT_SHORT[completion.finish_reason])
         if completion.logprobs:
             self._terminal.print(logprob_table(completion.logprobs))
         if self._stats:

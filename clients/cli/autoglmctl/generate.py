@@ -55,6 +55,9 @@ def generate(
         for event in stream:
             answer.add(event)
         answer.finish()
+    if answer.was_cancelled:
+        # By its request id, or by the daemon's operator: half an answer is no success.
+        raise typer.Exit(exit_codes.ERROR)
 
 
 def read_prompt(prompt: str) -> str:

@@ -11,9 +11,9 @@ from typing import Self, Unpack
 from openglm._address import Address, default_candidates
 from openglm._calls import GenerateOptions, MessageLike
 from openglm._client import Client
-from openglm._errors import ModelMissingError, UnavailableError
+from openglm._errors import ModelMissingError, RequestCancelledError, UnavailableError
 from openglm._local_daemon import LocalDaemon, toml_string
-from openglm._models import Completion, Message
+from openglm._models import Completion, Finished, FinishReason, Message, Token
 
 _EMBEDDED = "glm-small"
 _BUNDLES = Path("/var/lib/autoglmd/bundles")
@@ -76,7 +76,11 @@ class AutoGLM:
         """The answer to one question, piece by piece. Closing the iterator ends the generation."""
         messages = [Message("user", prompt)]
         with self._explained(), self._client.stream(messages=messages, **self._with_model(options)) as answer:
-            yield from answer.texts()
+            for event in answer:
+                if isinstance(event, Token):
+                    yield event.text
+                elif isinstance(event, Finished):
+                    _check_whole(event)
 
     def chat(self, messages: Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> str:
         """The next turn of a chat, as text."""
@@ -85,7 +89,9 @@ class AutoGLM:
     def complete(self, messages: Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Completion:
         """The next turn of a chat, with its ids, counts and timings."""
         with self._explained():
-            return self._client.chat(messages, **self._with_model(options))
+            completion = self._client.chat(messages, **self._with_model(options))
+        _check_whole(completion.finished)
+        return completion
 
     def close(self) -> None:
         """Close the connection, and stop the daemon if it is ours."""
@@ -114,6 +120,12 @@ class AutoGLM:
             if death is None:
                 raise
             raise death from None
+
+
+def _check_whole(finished: Finished) -> None:
+    """Text does not say that it is half an answer."""
+    if finished.reason is FinishReason.CANCELLED:
+        raise RequestCancelledError("Somebody cancelled this request by its id.")
 
 
 def _running(address: str | Path | None) -> str | Path | None:

@@ -24,7 +24,7 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 │   └── DeviceUnavailableError
 ├── AccessDeniedError             the socket or the daemon refuses this identity (also a PermissionError)
 ├── DeadlineExceededError         the timeout passed (also a TimeoutError)
-├── RequestCancelledError         the call was cancelled on this side
+├── RequestCancelledError         the call was cancelled: on this side, or the answer by its request id
 ├── ClientClosedError             the client has been closed (also a RuntimeError)
 ├── DaemonStartError              AutoGLM's own daemon did not come up, or died; `log`
 └── DaemonError                   the daemon failed in a way that has no class of its own
@@ -269,7 +269,10 @@ class DeadlineExceededError(OpenGLMError, TimeoutError):
 
 
 class RequestCancelledError(OpenGLMError):
-    """The call was cancelled on this side before it was done."""
+    """The call was cancelled before it was done.
+
+    On this side; or, where text alone is handed out, by whoever cancelled its request id.
+    """
 
     code = "CANCELLED"
 
