@@ -215,6 +215,7 @@ class ModelInfo:
     provider: str = ""
     fallback: str = ""
     prepared: bool = False
+    batch_invariant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

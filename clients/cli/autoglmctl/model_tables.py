@@ -70,4 +70,5 @@ def model_facts(model: ModelInfo) -> dict[str, object]:
         "provider": model.provider,
         "fall-back": model.fallback,
         "prepared": "yes" if model.prepared else "no",
+        "batch-invariant": "yes" if model.batch_invariant else "no",
     }

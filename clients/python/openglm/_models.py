@@ -195,6 +195,7 @@ class ModelInfo:
     provider: str
     fallback: str
     prepared: bool
+    batch_invariant: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ def model_response(model: ModelInfo) -> models_pb2.Model:
         provider=model.provider,
         fallback=model.fallback,
         prepared=model.prepared,
+        batch_invariant=model.batch_invariant,
     )
 
 

@@ -12,18 +12,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
-from autoglmd.model.bundle import Bundle, TensorNames
+from autoglmd.errors import ModelCorruptError
+from autoglmd.model.bundle import Bundle
 from autoglmd.model.device import DeviceChoice, choose_device
-from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows, KvTensor
+from autoglmd.model.graph_io import check_inputs, kv_tensors, logits_dtype, precision_of
+from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows
 from autoglmd.model.runner import Ids, Logits, ModelSpec
+from autoglmd.model.self_check import try_once
 
-_DTYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(int8)": np.int8,
-    "tensor(uint8)": np.uint8,
-}
 _MAX_BINDINGS = 128
 
 
@@ -57,7 +53,7 @@ class OrtRunner:
         """
         self._names = bundle.names
         self._session = _load_session(options)
-        tensors = _kv_tensors(self._session, bundle)
+        tensors = kv_tensors(self._session, bundle)
         context = min(options.context_tokens, bundle.context_tokens)
         providers = tuple(self._session.get_providers())
         # A provider that is offered can still fail to load its libraries; onnxruntime then goes on without it.
@@ -69,8 +65,8 @@ class OrtRunner:
         )
         self._tensors = tensors
         self._context = context
-        self._has_positions = _check_inputs(self._session, bundle.names, tensors)
-        self._logits_dtype = _logits_dtype(self._session, bundle)
+        self._has_positions = check_inputs(self._session, bundle.names, tensors)
+        self._logits_dtype = logits_dtype(self._session, bundle)
         self._logits = np.empty((options.rows, 1, bundle.vocab_size), self._logits_dtype)
         self._bindings: OrderedDict[tuple[int, int], ort.IOBinding] = OrderedDict()
         self.spec = ModelSpec(
@@ -79,13 +75,14 @@ class OrtRunner:
             rows=options.rows,
             layers=bundle.layers,
             kv_bytes_per_token=sum(tensor.bytes_per_token for tensor in tensors),
-            precision=_precision(bundle),
+            precision=precision_of(bundle),
             kv_precision=np.dtype(tensors[0].dtype).name,
             provider=providers[0],
             fallback=options.fallback or _lost(options.device, device),
             prepared=options.prepared,
         )
-        self._try_once(bundle)
+        try_once(self, bundle)
+        self.rest()
 
     def prefill(self, row: int, ids: Ids, past: int) -> None:
         """See ModelRunner.prefill."""
@@ -164,23 +161,6 @@ class OrtRunner:
             binding.bind_output(tensor.present, self._kv.device, 0, tensor.dtype.type, shape, pointer)
         return binding
 
-    def _try_once(self, bundle: Bundle) -> None:
-        """Prefill, continue and decode: what only a run can show, and the weights' first touch."""
-        try:
-            two = np.zeros(2, np.int64)
-            self.prefill(0, two, 0)
-            self.prefill(0, two, 2)
-            logits = self.decode(np.zeros(1, np.int64), np.array([4]))
-        except Exception as error:
-            raise ModelUnsupportedError(
-                f"{bundle.graph}: its attention cannot continue a KV row in place (GroupQueryAttention can). "
-                f"Build it with `autoglmctl model build`. onnxruntime says: {_first_line(error)}"
-            ) from error
-        if not np.isfinite(logits).all():
-            raise ModelCorruptError(
-                f"{bundle.graph}: a first run gave logits that are not numbers; its weights are broken."
-            )
-
 
 def _load_session(options: RunnerOptions) -> ort.InferenceSession:
     settings = ort.SessionOptions()
@@ -201,84 +181,6 @@ def _lost(wanted: DeviceChoice, got: DeviceChoice) -> str:
     if wanted.providers[0] == got.providers[0]:
         return ""
     return f"{wanted.providers[0]} is installed and does not start here; running on {got.providers[0]} instead."
-
-
-def _kv_tensors(session: ort.InferenceSession, bundle: Bundle) -> tuple[KvTensor, ...]:
-    inputs = {entry.name: entry for entry in session.get_inputs()}
-    outputs = {entry.name for entry in session.get_outputs()}
-    names = bundle.names
-    pairs = ((names.past_key, names.present_key), (names.past_value, names.present_value))
-    tensors = []
-    for layer in range(bundle.layers):
-        for past, present in ((past % layer, present % layer) for past, present in pairs):
-            if past not in inputs or present not in outputs:
-                raise ModelUnsupportedError(
-                    f"{bundle.graph}: input {past} or output {present} is missing; "
-                    f"genai_config.json says {bundle.layers} layers. The graph and its configuration do not match."
-                )
-            tensors.append(_kv_tensor(inputs[past], present, bundle))
-    return tuple(tensors)
-
-
-def _kv_tensor(past: ort.NodeArg, present: str, bundle: Bundle) -> KvTensor:
-    if len(past.shape) != 4:
-        raise ModelUnsupportedError(
-            f"{bundle.graph}: {past.name} has {len(past.shape)} dimensions; we run [rows, heads, tokens, size]."
-        )
-    _agree(bundle, "KV heads", past.shape[1], bundle.kv_heads)
-    width = past.shape[3]
-    return KvTensor(
-        past=past.name,
-        present=present,
-        dtype=_dtype_of([past], past.name),
-        heads=bundle.kv_heads,
-        width=width if isinstance(width, int) else bundle.head_size,
-    )
-
-
-def _agree(bundle: Bundle, what: str, in_graph: object, in_config: int) -> None:
-    """A dimension that the graph leaves open is a name or None, and agrees with everything."""
-    if isinstance(in_graph, int) and in_graph != in_config:
-        raise ModelUnsupportedError(
-            f"{bundle.graph} has {in_graph} {what} and genai_config.json says {in_config}. "
-            "They belong to different models; copy the bundle again."
-        )
-
-
-def _check_inputs(session: ort.InferenceSession, names: TensorNames, tensors: tuple[KvTensor, ...]) -> bool:
-    """Refuse a graph that wants what we cannot give. Returns whether it takes position ids."""
-    have = {entry.name for entry in session.get_inputs()}
-    needed = {names.input_ids, names.attention_mask, *(tensor.past for tensor in tensors)}
-    unknown = have - needed - {names.position_ids}
-    if needed - have or unknown:
-        raise ModelUnsupportedError(
-            f"The graph's inputs are not those of a decoder that we can run: missing {sorted(needed - have)}, "
-            f"unknown {sorted(unknown)}. Build it with `autoglmctl model build`."
-        )
-    return names.position_ids in have
-
-
-def _dtype_of(entries: list[ort.NodeArg], name: str) -> np.dtype[np.generic]:
-    kind = next((entry.type for entry in entries if entry.name == name), "absent")
-    if kind not in _DTYPES:
-        raise ModelUnsupportedError(f"Tensor {name} is {kind}; we run {', '.join(sorted(_DTYPES))}.")
-    return np.dtype(_DTYPES[kind])
-
-
-def _logits_dtype(session: ort.InferenceSession, bundle: Bundle) -> np.dtype[np.generic]:
-    outputs, name = session.get_outputs(), bundle.names.logits
-    dtype = _dtype_of(outputs, name)
-    _agree(bundle, "logits", next(entry.shape[-1] for entry in outputs if entry.name == name), bundle.vocab_size)
-    return dtype
-
-
-def _precision(bundle: Bundle) -> str:
-    """From the operators that the graph file names; a serialized ONNX model holds them as plain text."""
-    with bundle.graph.open("rb") as graph:
-        text = graph.read(64 << 20)
-    if b"MatMulIntegerToFloat" in text or b"DynamicQuantizeMatMul" in text:
-        return "int8-per-token"
-    return "int8-groups" if b"MatMulNBits" in text else "fp32"
 
 
 def _first_line(error: Exception) -> str:

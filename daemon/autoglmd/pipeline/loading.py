@@ -17,6 +17,7 @@ from autoglmd.model.device import choose_device
 from autoglmd.model.ort_runner import OrtRunner, RunnerOptions, available_providers
 from autoglmd.model.prepare import discard_prepared, find_prepared
 from autoglmd.model.reduced_range import would_saturate
+from autoglmd.model.self_check import rows_are_independent
 from autoglmd.model.tokenizer import load_tokenizer
 from autoglmd.pipeline.line import Line
 from autoglmd.pipeline.prefetch import Prefetcher
@@ -67,6 +68,7 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
         eos_ids=frozenset(bundle.eos_ids),
         defaults=bundle.defaults,
     )
+    info = replace(_describe(name, bundle, runner), batch_invariant=_try_rows(name, runner))
     prefetcher = Prefetcher(rules, config.engine.prefetch_depth, config.engine.prefetch_threads, name)
 
     def emit(events: tuple[EngineEvent, ...]) -> None:
@@ -76,7 +78,6 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
     engine = Engine(name, runner, limits, context.clock, emit)
     engine.start()
     prefetcher.start(engine)
-    info = _describe(name, bundle, runner)
     return ServedModel(info, rules, engine, prefetcher, Line(runner.spec.rows, config.engine.queue_depth))
 
 
@@ -105,6 +106,18 @@ def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadCo
             extra={"model": name},
         )
     return OrtRunner(bundle, shipped)
+
+
+def _try_rows(name: str, runner: OrtRunner) -> bool:
+    independent = rows_are_independent(runner)
+    runner.rest()
+    if not independent:
+        log.warning(
+            "answers of this model depend on its neighbours: this processor computes one row otherwise than several. "
+            "Build it with `autoglmctl model build` and its default group size to change that.",
+            extra={"model": name},
+        )
+    return independent
 
 
 def _open_prepared(bundle: Bundle, folder: Path, options: RunnerOptions) -> OrtRunner | None:

@@ -113,15 +113,6 @@ def test_a_configuration_of_another_model_is_refused_with_both_numbers(
         open_runner(folder)
 
 
-def test_a_context_beyond_the_graphs_is_an_error_and_not_a_crash(folder: Path) -> None:
-    """A configuration that promises more positions than the rotary table has: the run raises, the process lives."""
-    edit_json(folder / CONFIG_FILE, lambda settings: settings["model"].update(context_length=100_000))
-    runner = open_runner(folder, context_tokens=2048)
-    with pytest.raises(Exception, match="cos_cache"):
-        runner.decode(np.array([5]), np.array([1500]))
-    runner.close()
-
-
 @pytest.mark.parametrize("spoil", [0, 100, 5_000, 12_000])
 def test_flipped_bits_in_a_graph_never_end_the_process(folder: Path, spoil: int) -> None:
     """Whatever onnxruntime makes of it, it is a ModelError or a model that runs."""

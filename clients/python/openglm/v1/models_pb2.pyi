@@ -21,7 +21,7 @@ MODEL_STATE_FAILED: ModelState
 MODEL_STATE_ABSENT: ModelState
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "state", "detail", "is_default", "architecture", "path", "weights_bytes", "precision", "kv_precision", "context_tokens", "rows", "vocab_size", "layers", "kv_bytes_per_token", "provider", "fallback", "prepared")
+    __slots__ = ("name", "version", "state", "detail", "is_default", "architecture", "path", "weights_bytes", "precision", "kv_precision", "context_tokens", "rows", "vocab_size", "layers", "kv_bytes_per_token", "provider", "fallback", "prepared", "batch_invariant")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class Model(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
+    BATCH_INVARIANT_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     state: ModelState
@@ -58,7 +59,8 @@ class Model(_message.Message):
     provider: str
     fallback: str
     prepared: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., detail: _Optional[str] = ..., is_default: _Optional[bool] = ..., architecture: _Optional[str] = ..., path: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., precision: _Optional[str] = ..., kv_precision: _Optional[str] = ..., context_tokens: _Optional[int] = ..., rows: _Optional[int] = ..., vocab_size: _Optional[int] = ..., layers: _Optional[int] = ..., kv_bytes_per_token: _Optional[int] = ..., provider: _Optional[str] = ..., fallback: _Optional[str] = ..., prepared: _Optional[bool] = ...) -> None: ...
+    batch_invariant: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., detail: _Optional[str] = ..., is_default: _Optional[bool] = ..., architecture: _Optional[str] = ..., path: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., precision: _Optional[str] = ..., kv_precision: _Optional[str] = ..., context_tokens: _Optional[int] = ..., rows: _Optional[int] = ..., vocab_size: _Optional[int] = ..., layers: _Optional[int] = ..., kv_bytes_per_token: _Optional[int] = ..., provider: _Optional[str] = ..., fallback: _Optional[str] = ..., prepared: _Optional[bool] = ..., batch_invariant: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

@@ -1,0 +1,57 @@
+"""What only a run can show of a loaded model: that it runs at all, as far as it says, and one row like another."""
+
+import numpy as np
+
+from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
+from autoglmd.model.bundle import Bundle
+from autoglmd.model.runner import ModelRunner
+
+_PROMPT_TOKENS = 4
+
+
+def try_once(runner: ModelRunner, bundle: Bundle) -> None:
+    """Prefill, continue, and decode at the end of the context. Also the weights' first touch.
+
+    Raises:
+        ModelUnsupportedError: the graph cannot continue a row in place, or not as far as its context says.
+        ModelCorruptError: what it computes are not numbers.
+    """
+    two, context = np.zeros(2, np.int64), runner.spec.context_tokens
+    try:
+        runner.prefill(0, two, 0)
+        runner.prefill(0, two, 2)
+        logits = runner.decode(two[:1], np.array([_PROMPT_TOKENS]))
+    except Exception as error:
+        raise ModelUnsupportedError(
+            f"{bundle.graph}: its attention cannot continue a KV row in place (GroupQueryAttention can). "
+            f"Build it with `autoglmctl model build`. onnxruntime says: {_first_line(error)}"
+        ) from error
+    if not np.isfinite(logits).all():
+        raise ModelCorruptError(
+            f"{bundle.graph}: a first run gave logits that are not numbers; its weights are broken."
+        )
+    try:
+        runner.decode(two[:1], np.array([context - 1]))
+    except Exception as error:
+        raise ModelUnsupportedError(
+            f"{bundle.graph} cannot compute position {context}; genai_config.json says {bundle.context_tokens}. Lower "
+            f"engine.context_tokens, or build the model anew. onnxruntime says: {_first_line(error)}"
+        ) from error
+
+
+def rows_are_independent(runner: ModelRunner) -> bool:
+    """Whether a row gets the same logits, bit for bit, whatever the number of rows in a run.
+
+    It is a property of the kernels that this processor has for this graph, so it is tried and not looked up.
+    """
+    rows = runner.spec.rows
+    ids = np.ones((rows, _PROMPT_TOKENS), np.int64)
+    lengths = np.full(rows, _PROMPT_TOKENS, np.int64)
+    runner.prefill_fresh(0, ids, lengths)
+    alone = runner.decode(ids[:1, 0], lengths[:1]).copy()
+    counts = {count for count in (2, 3, rows - 1, rows) if 1 < count <= rows}
+    return all(bool((runner.decode(ids[:count, 0], lengths[:count]) == alone).all()) for count in counts)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]

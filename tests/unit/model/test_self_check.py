@@ -1,0 +1,44 @@
+"""What is tried of a model when it is loaded."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoglmd.errors import ModelUnsupportedError
+from autoglmd.model.bundle import CONFIG_FILE
+from autoglmd.model.runner import Ids, Logits
+from autoglmd.model.self_check import rows_are_independent
+from tests.support.fake_runner import FakeRunner
+from tests.support.fixture_models import TINY_MODELS, copy_bundle, edit_json, open_runner
+
+
+def test_a_context_that_the_graph_does_not_have_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    """A configuration may promise more positions than the rotary table has; nobody's answer pays for it later."""
+    folder = copy_bundle("tiny-fp32", tmp_path / "bundle")
+    edit_json(folder / CONFIG_FILE, lambda settings: settings["model"].update(context_length=100_000))
+    with pytest.raises(ModelUnsupportedError, match=r"position 2048; genai_config.json says 100000"):
+        open_runner(folder, context_tokens=2048)
+
+
+@pytest.mark.parametrize("name", TINY_MODELS)
+def test_rows_of_our_models_do_not_depend_on_one_another(name: str, tmp_path: Path) -> None:
+    """What the invariance of answers rests on."""
+    runner = open_runner(copy_bundle(name, tmp_path / "bundle"))
+    assert rows_are_independent(runner)
+    runner.close()
+
+
+class PairingRunner(FakeRunner):
+    """Computes an odd number of rows another way, as some kernels do."""
+
+    def decode(self, ids: Ids, lengths: Ids) -> Logits:
+        """The last bit of an odd batch differs."""
+        logits = super().decode(ids, lengths)
+        return np.nextafter(logits, np.float32(9)) if len(ids) % 2 else logits
+
+
+def test_a_kernel_that_takes_rows_in_pairs_is_found() -> None:
+    """One row alone and two together differ in the last bit."""
+    assert rows_are_independent(FakeRunner())
+    assert not rows_are_independent(PairingRunner())
