@@ -192,8 +192,9 @@ def test_errors_are_json_with_json(server: ScriptedServer, autoglmctl: Command) 
 
 
 def test_two_daemons_are_a_usage_error(autoglmctl: Command) -> None:
-    """--socket and --address exclude each other."""
-    assert autoglmctl("status", "--address", "localhost:1").exit_code == 2
+    """--socket and --address exclude each other, where neither is the later word."""
+    assert autoglmctl("--address", "localhost:1", "status").exit_code == 2
+    assert autoglmctl("status", "--address", "localhost:1", "--socket", "/s").exit_code == 2
 
 
 def test_options_count_after_the_command_too(server: ScriptedServer) -> None:
@@ -202,6 +203,13 @@ def test_options_count_after_the_command_too(server: ScriptedServer) -> None:
     words = ["--socket", "/nowhere", "status", "--socket", str(server.path), "--json"]
     done = CliRunner().invoke(build_app(), words)
     assert json.loads(done.stdout)["pid"] == 42
+
+
+def test_a_later_socket_takes_the_place_of_an_address(server: ScriptedServer) -> None:
+    """They are two ways of saying the same: the later word wins over the other kind, too."""
+    server.answer("Status", admin_pb2.StatusResponse(pid=42))
+    words = ["--address", "localhost:1", "status", "--socket", str(server.path), "--json"]
+    assert json.loads(CliRunner().invoke(build_app(), words).stdout)["pid"] == 42
 
 
 def test_status_shows_daemon_models_and_engines(server: ScriptedServer, autoglmctl: Command) -> None:

@@ -63,9 +63,12 @@ class GlobalOptions(OutputOptions):
     ] = ""
 
     def overridden(self, later: OutputOptions) -> Self:
-        """These options, with the later word where there is one."""
+        """These options, with the later word where there is one; a socket and an address are one word."""
         names = [item.name for item in fields(self)]
-        return type(self)(**{name: getattr(later, name, None) or getattr(self, name) for name in names})
+        values = {name: getattr(later, name, None) or getattr(self, name) for name in names}
+        if isinstance(later, GlobalOptions) and (later.socket or later.address):
+            values |= {"socket": later.socket, "address": later.address}
+        return type(self)(**values)
 
 
 @dataclass(frozen=True)

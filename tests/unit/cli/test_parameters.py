@@ -86,6 +86,12 @@ def test_the_later_word_on_a_global_option_wins(app: typer.Typer, calls: list[ob
     assert calls[3] == GlobalOptions(address="b:2", json=True)
 
 
+def test_the_later_word_names_the_one_daemon(app: typer.Typer, calls: list[object]) -> None:
+    """An address after the command takes the place of a socket before it."""
+    run(app, "--socket", "/s", "draw", "here", "--address", "b:2")
+    assert calls[3] == GlobalOptions(address="b:2")
+
+
 def test_the_docstring_is_the_help(app: typer.Typer) -> None:
     """What a reader of the code reads, a user reads, too."""
     assert "Draw a shape." in CliRunner().invoke(app, ["draw", "--help"]).stdout
