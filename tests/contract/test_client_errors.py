@@ -104,9 +104,9 @@ def test_the_names_survive_the_wire() -> None:
     bad = through_the_wire(errors.InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."))
     assert isinstance(bad, openglm.InvalidArgumentError)
     assert bad.field == "sampling.top_p"
-    unknown = through_the_wire(errors.ModelNotFoundError("nope", ("glm-small",)))
+    unknown = through_the_wire(errors.ModelNotFoundError("nope", ("glm-small", "glm-base")))
     assert isinstance(unknown, openglm.ModelNotFoundError)
-    assert unknown.name == "nope"
+    assert (unknown.name, unknown.known) == ("nope", ("glm-small", "glm-base"))
     used = through_the_wire(errors.RequestIdInUseError("r1"))
     assert isinstance(used, openglm.RequestIdInUseError)
     assert used.request_id == "r1"

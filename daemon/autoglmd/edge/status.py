@@ -88,9 +88,9 @@ def _facts(error: errors.AutoglmError) -> dict[str, str]:
     """The error's numbers and names, under their attributes' names. Its sentences are in the message."""
     known = vars(error).items()
     return {
-        name: _bounded(str(value))
+        name: _bounded(", ".join(value) if isinstance(value, tuple) else str(value))
         for name, value in known
-        if name not in ("message", "description") and isinstance(value, int | float | str)
+        if name not in ("message", "description") and isinstance(value, int | float | str | tuple)
     }
 
 
