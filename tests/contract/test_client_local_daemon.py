@@ -6,6 +6,9 @@ import select
 import signal
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,8 @@ import pytest
 from openglm import AutoGLM, Client, DaemonStartError, ModelMissingError, RequestCancelledError
 from openglm import _autoglm as autoglm
 from openglm._local_daemon import LocalDaemon, private_config, private_folder
-from tests.support.scripted_server import ScriptedServer, answer, finished, started, token
+from openglm.v1 import models_pb2
+from tests.support.scripted_server import ScriptedServer, answer, finished, refusal, started, token
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "tests.support.scripted_daemon")
@@ -43,12 +47,19 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AUTOGLMD_SOCKET", "AUTOGLMD_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("openglm._address.SYSTEM_SOCKET", tmp_path / "none")
-    monkeypatch.setattr(autoglm, "LocalDaemon", _scripted)
+    monkeypatch.setattr(autoglm, "LocalDaemon", partial(LocalDaemon, command=COMMAND))
 
 
-def _scripted(settings: str, *, timeout: float) -> LocalDaemon:
-    return LocalDaemon(settings, timeout=timeout, command=COMMAND)
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ScriptedServer]:
+    """A daemon on the user's socket, where AutoGLM looks; its models run on the CPU."""
+    (tmp_path / "autoglmd").mkdir()
+    with ScriptedServer(tmp_path / "autoglmd" / "autoglmd.sock") as server:
+        model = models_pb2.Model(name="glm-base", provider="CPUExecutionProvider")
+        server.answer("GetModel", models_pb2.GetModelResponse(model=model))
+        yield server
 
 
 def test_a_child_serves_on_a_private_socket() -> None:
@@ -147,8 +158,10 @@ def test_the_private_configuration_is_one_that_the_daemon_takes(tmp_path: Path) 
     path = tmp_path / "config.toml"
     folder = tmp_path / '我的 "model"'
     folder.mkdir()
-    path.write_text(private_config(tmp_path) + autoglm._settings(str(folder), "cuda"), encoding="utf-8")
+    settings = autoglm._settings(str(folder), str(folder), "cuda", prepare=True)
+    path.write_text(private_config(tmp_path, tmp_path / "cache") + settings, encoding="utf-8")
     config = load_config(path)
+    assert (config.state_dir, config.models["local"].prepare) == (tmp_path / "cache", True)
     assert list(config.models) == [config.default_model] == ["local"]
     assert (config.models["local"].path, config.models["local"].device) == (str(folder), "cuda")
     assert (config.server.socket, config.server.socket_mode) == (tmp_path / "s", 0o600)
@@ -167,14 +180,72 @@ def test_autoglm_starts_a_daemon_where_none_runs() -> None:
 
 
 @pytest.mark.usefixtures("nobody")
-def test_autoglm_uses_a_daemon_that_runs(tmp_path: Path) -> None:
+def test_autoglm_uses_a_daemon_that_runs(server: ScriptedServer) -> None:
     """The user's socket answers, so no child is started; the model's name is sent."""
-    (tmp_path / "autoglmd").mkdir()
-    with ScriptedServer(tmp_path / "autoglmd" / "autoglmd.sock") as server, AutoGLM("glm-base") as glm:
+    with AutoGLM("glm-base") as glm:
         server.play(answer("ok"))
         assert (glm.generate("x", temperature=0.0), glm.owns_daemon) == ("ok", False)
-        assert server.requests[0].model == "glm-base"
-        assert server.requests[0].chat.messages[0].content == "x"
+    request = server.requests[-1]
+    assert (request.model, request.chat.messages[0].content) == ("glm-base", "x")
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_model_that_the_running_daemon_lacks_gets_one_of_its_own(server: ScriptedServer) -> None:
+    """That some daemon runs is no reason to fail."""
+    server.forget()
+    server.answer("GetModel", refusal("NOT_FOUND", "MODEL_NOT_FOUND", name="glm-small", known="other"))
+    with AutoGLM() as glm:
+        assert glm.owns_daemon
+    with AutoGLM(address=server.path) as glm:
+        assert not glm.owns_daemon
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_running_daemon_that_does_not_tell_is_used(server: ScriptedServer) -> None:
+    """What is wrong with it, the first request says."""
+    server.forget()
+    server.answer("GetModel", refusal("UNAVAILABLE", "DRAINING"))
+    with AutoGLM() as glm:
+        assert not glm.owns_daemon
+
+
+@pytest.mark.usefixtures("nobody", "server")
+def test_another_device_than_the_one_asked_for_is_said() -> None:
+    """A running daemon has chosen already; the default and "auto" ask for nothing."""
+    with pytest.warns(RuntimeWarning, match=r"glm-base on CPUExecutionProvider, not on 'cuda'") as warned:
+        AutoGLM("glm-base", "cuda").close()
+    assert warned[0].filename == __file__
+    AutoGLM("glm-base").close()
+    AutoGLM("glm-base", device="auto").close()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_the_device_asked_for_is_no_surprise(server: ScriptedServer) -> None:
+    """Every name of a TensorRT provider counts as it."""
+    server.forget()
+    model = models_pb2.Model(name="glm-base", provider="NvTensorRTRTXExecutionProvider")
+    server.answer("GetModel", models_pb2.GetModelResponse(model=model))
+    AutoGLM("glm-base", device="tensorrt").close()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_what_a_daemon_of_our_own_prepares_outlives_it(tmp_path: Path) -> None:
+    """Its state is in the user's cache; where that is not to be had, in the folder that goes with it."""
+    with AutoGLM() as glm:
+        config = tomllib.loads(_config_of(glm))
+    assert config["state_dir"] == str(tmp_path / "cache" / "autoglmd")
+    assert config["models"]["glm-small"]["prepare"]
+    (tmp_path / "cache" / "autoglmd").rmdir()
+    (tmp_path / "cache" / "autoglmd").touch()
+    with AutoGLM() as glm:
+        config = tomllib.loads(_config_of(glm))
+    assert config["state_dir"] == str(Path(config["server"]["socket"]).parent / "state")
+    assert not config["models"]["glm-small"]["prepare"]
+
+
+def _config_of(glm: AutoGLM) -> str:
+    """What its daemon was told."""
+    return Path(glm.client.address.removeprefix("unix:")).with_name("config.toml").read_text(encoding="utf-8")
 
 
 def test_half_an_answer_is_not_handed_out_as_one(tmp_path: Path) -> None:
@@ -199,12 +270,11 @@ def test_a_stale_socket_is_not_a_daemon(tmp_path: Path) -> None:
         assert glm.owns_daemon
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("nobody", "server")
 def test_a_folder_gets_a_daemon_of_its_own(tmp_path: Path) -> None:
     """A running daemon does not serve somebody's folder."""
-    (tmp_path / "autoglmd").mkdir()
     (tmp_path / "model").mkdir()
-    with ScriptedServer(tmp_path / "autoglmd" / "autoglmd.sock"), AutoGLM(tmp_path / "model") as glm:
+    with AutoGLM(tmp_path / "model") as glm:
         assert glm.owns_daemon
 
 

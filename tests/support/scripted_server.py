@@ -123,6 +123,10 @@ class ScriptedServer(
         """Queue answers for the next calls of a unary method; the last one stays."""
         self._answers.setdefault(method, []).extend(steps)
 
+    def forget(self) -> None:
+        """Drop the queued answers of unary methods."""
+        self._answers.clear()
+
     def __enter__(self) -> Self:
         self._server = grpc.server(ThreadPoolExecutor(8))
         for add in _ADD:

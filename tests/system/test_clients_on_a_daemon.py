@@ -16,10 +16,12 @@ MODEL = Path(__file__).parents[1] / "fixtures" / "models" / "tiny-int8"
 
 
 @pytest.fixture(scope="module")
-def glm() -> Iterator[AutoGLM]:
+def glm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AutoGLM]:
     """AutoGLM with a daemon of its own, `autoglmd serve` as a child."""
-    with AutoGLM(MODEL) as glm:
-        yield glm
+    with pytest.MonkeyPatch.context() as environ:
+        environ.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        with AutoGLM(MODEL) as glm:
+            yield glm
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_status_and_models_describe_the_daemon(glm: AutoGLM) -> None:
     status = glm.client.status()
     assert status.state is openglm.DaemonState.SERVING
     assert [(model.state, model.is_default) for model in status.models] == [(openglm.ModelState.READY, True)]
-    assert glm.client.model().path == str(MODEL)
+    assert (glm.client.model().path, glm.client.model().prepared) == (str(MODEL), True)
 
 
 def test_every_command_works_on_it(client: Client) -> None:

@@ -2,29 +2,28 @@
 
 import contextlib
 import os
-import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
-from openglm._address import Address, default_candidates
 from openglm._calls import GenerateOptions, MessageLike
 from openglm._client import Client
 from openglm._errors import ModelMissingError, RequestCancelledError, UnavailableError
 from openglm._local_daemon import LocalDaemon, toml_string
 from openglm._models import Completion, Finished, FinishReason, Message, Token
+from openglm._running_daemon import connect_running
+from openglm._state_folder import state_folder
 
 _EMBEDDED = "glm-small"
 _BUNDLES = Path("/var/lib/autoglmd/bundles")
-_PROBE_SECONDS = 1.0
 
 
 class AutoGLM:
     """A model to talk to, without asking where it runs.
 
-    A daemon that answers on this box is used. If none does, one is started as a child of this program, on a private
-    socket; it ends with this object or this program, however that ends.
+    A daemon that answers on this box and knows the model is used. If there is none, one is started as a child of this
+    program, on a private socket; it ends with this object or this program, however that ends.
     """
 
     def __init__(
@@ -40,7 +39,8 @@ class AutoGLM:
         Args:
             model_name: a model that the daemon serves, or a bundle's folder (a path with a "/"), which always gets a
                 daemon of its own.
-            device: "auto", "cpu", "cuda" or "tensorrt", for a daemon of our own; one that runs has chosen already.
+            device: "auto", "cpu", "cuda" or "tensorrt", for a daemon of our own. One that runs has chosen already;
+                a RuntimeWarning says where that is neither "cuda" nor "tensorrt" as asked for.
             address: of a daemon; then none is ever started. $AUTOGLMD_SOCKET and $AUTOGLMD_ADDRESS count as this.
             start_timeout: seconds that a daemon of our own may take until it serves.
 
@@ -49,14 +49,15 @@ class AutoGLM:
             ModelMissingError: the model's folder is not on this box.
             InvalidArgumentError: the address cannot be used.
         """
-        folder = model_name if isinstance(model_name, Path) or "/" in model_name else None
-        running = None if folder else _running(address)
+        is_folder = isinstance(model_name, Path) or "/" in model_name
+        # So that a Path("name") is known by its slash, too.
+        self._model = str(Path(model_name).absolute()) if is_folder else str(model_name)
         self._daemon: LocalDaemon | None = None
-        self._model = str(model_name)
+        running = None if is_folder else connect_running(address, self._model, device)
         if running is None:
-            self._daemon = LocalDaemon(_settings(str(model_name), device), timeout=start_timeout)
-            self._model, running = "", self._daemon.address.target
-        self._client = Client(running)
+            self._daemon = _start_own(self._model, device, start_timeout)
+            self._model, running = "", Client(self._daemon.address.target)
+        self._client = running
 
     @property
     def client(self) -> Client:
@@ -128,40 +129,27 @@ def _check_whole(finished: Finished) -> None:
         raise RequestCancelledError("Somebody cancelled this request by its id.")
 
 
-def _running(address: str | Path | None) -> str | Path | None:
-    """The address to use: the one named, or the first place where somebody answers; `None` if nobody does."""
-    if address is not None:
-        return address
-    if os.environ.get("AUTOGLMD_SOCKET") or os.environ.get("AUTOGLMD_ADDRESS"):
-        return default_candidates(os.environ)[0].target
-    return next((place.target for place in default_candidates(os.environ) if _answers(place)), None)
+def _start_own(model: str, device: str, timeout: float) -> LocalDaemon:
+    bundle = _bundle(model)
+    state = state_folder(os.environ, model)
+    return LocalDaemon(_settings(model, bundle, device, prepare=state is not None), state=state, timeout=timeout)
 
 
-def _answers(place: Address) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_PROBE_SECONDS)
-        try:
-            probe.connect(str(place.path))
-        except OSError:
-            return False
-    return True
-
-
-def _settings(model: str, device: str) -> str:
+def _settings(model: str, bundle: str, device: str, *, prepare: bool) -> str:
     """The configuration of a daemon that serves one model."""
     # A folder may have a name that no served model can have.
     name = "local" if "/" in model else model
-    # Prepared copies pay off over many starts; this daemon's folder lives as long as the daemon.
-    entry = {"path": _bundle(model), "device": device}
+    entry = {"path": bundle, "device": device}
     table = "\n".join(f"{key} = {toml_string(value)}" for key, value in entry.items())
     head = f"default_model = {toml_string(name)}\nstandard_models = false\n[models.{toml_string(name)}]\n"
-    return f"{head}{table}\nprepare = false\n"
+    # A prepared copy pays off over many starts, if there is a place for it that outlives the daemon.
+    return f"{head}{table}\nprepare = {str(prepare).lower()}\n"
 
 
 def _bundle(model: str) -> str:
     if model == _EMBEDDED:
         return f"bundled:{_EMBEDDED}"
-    folder = Path(model).absolute() if "/" in model else _BUNDLES / model
+    folder = Path(model) if "/" in model else _BUNDLES / model
     if not folder.is_dir():
         raise ModelMissingError(
             f"There is no model in {folder}. Make one with `autoglmctl model build`, and give its folder as model_name."

@@ -39,12 +39,15 @@ _PAUSE_SECONDS = 0.05
 class LocalDaemon:
     """A running child daemon. Owns its process and its folder (mode 0700)."""
 
-    def __init__(self, settings: str, *, timeout: float, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self, settings: str, *, timeout: float, state: Path | None = None, command: Sequence[str] = COMMAND
+    ) -> None:
         """Start it and wait until it serves.
 
         Args:
             settings: TOML that follows the private parts (state_dir, [server] and [log]) of its configuration.
             timeout: seconds until it must serve.
+            state: where it keeps what outlives it; `None`: nothing does.
             command: what to run; `--config FILE` is added.
 
         Raises:
@@ -53,7 +56,7 @@ class LocalDaemon:
         folder = private_folder()
         self.address = Address(path=folder / "s")
         config = folder / "config.toml"
-        config.write_text(private_config(folder) + settings, encoding="utf-8")
+        config.write_text(private_config(folder, state) + settings, encoding="utf-8")
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._process = _spawn([*command, "--config", str(config)], folder)
         self._stop = weakref.finalize(self, _stop, self._process, folder, os.getpid())
@@ -111,10 +114,10 @@ def private_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="autoglm-", dir="/tmp"))
 
 
-def private_config(folder: Path) -> str:
+def private_config(folder: Path, state: Path | None = None) -> str:
     """The part of the configuration that keeps the daemon to ourselves."""
     return (
-        f"state_dir = {toml_string(folder / 'state')}\n"
+        f"state_dir = {toml_string(state or folder / 'state')}\n"
         f"server = {{ socket = {toml_string(folder / 's')}, socket_mode = 0o600, drain_seconds = 0 }}\n"
         'log = { level = "warning", format = "text" }\n'
     )
