@@ -21,12 +21,11 @@ def draw(bars: Bars, folder: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
     width = WIDTH_OF_GROUP / max(1, len(bars.series))
     for index, (name, spreads) in enumerate(bars.series.items()):
-        shown = [(place, spread) for place, spread in enumerate(spreads) if spread]
         offset = (index - (len(bars.series) - 1) / 2) * width
-        positions = [place + offset for place, _ in shown]
-        medians = [spread[0] for _, spread in shown]
-        ranges = [[median - spread[1] for median, (_, spread) in zip(medians, shown, strict=True)]]
-        ranges.append([spread[2] - median for median, (_, spread) in zip(medians, shown, strict=True)])
+        positions = [place + offset for place in range(len(spreads))]
+        medians = [median for median, _, _ in spreads]
+        below = [median - low for median, low, _ in spreads]
+        ranges = [below, [high - median for median, _, high in spreads]]
         color = COLORS[index % len(COLORS)]
         drawn = axes.bar(positions, medians, width * 0.92, yerr=ranges, label=name, color=color, ecolor="#333333")
         axes.bar_label(drawn, fmt="%.3g", fontsize=7, padding=2)

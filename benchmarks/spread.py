@@ -26,6 +26,11 @@ class Spread:
             raise ValueError("no runs to summarize")
         return Spread(statistics.median(values), min(values), max(values))
 
+    @property
+    def bar(self) -> tuple[float, float, float]:
+        """Median, lowest and highest, for a plot."""
+        return self.median, self.low, self.high
+
     def text(self, digits: int = 0) -> str:
         """Render `median (low-high)`."""
         return f"{self.median:.{digits}f} ({self.low:.{digits}f}-{self.high:.{digits}f})"

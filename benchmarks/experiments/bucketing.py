@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import fresh_prompts
 from benchmarks import job as jobs
 from benchmarks.contenders import OURS, Contender
-from benchmarks.experiments.section import Section
+from benchmarks.experiments.section import Bars, Section
 from benchmarks.markdown import table
 from benchmarks.process import run_module
 from benchmarks.settings import Settings
@@ -52,7 +52,20 @@ class Bucketing:
             "positions that hold no token."
         )
         header = ["", "prompts/s", "ratio to padded", "padding", "runs of the graph"]
-        return [Section("Padded against bucketed batches", f"{note}\n\n{table(header, rows)}")]
+        return [Section("Padded against bucketed batches", f"{note}\n\n{table(header, rows)}", (_plot(store),))]
+
+
+def _plot(store: Store) -> Bars:
+    found = {
+        contender.name: results
+        for contender in OURS
+        if (results := list(store.under(f"bucketing/{contender.key}").values()))
+    }
+    series = {
+        title: tuple(Spread.of([result[way]["rate"] for result in results]).bar for results in found.values())
+        for way, title in WAYS.items()
+    }
+    return Bars("bucketing.png", f"{SHAPE}: prompts per second, more is better", "prompts/s", tuple(found), series)
 
 
 def _measure(settings: Settings, contender: Contender, number: int) -> Result:

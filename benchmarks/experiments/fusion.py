@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.contenders import Contender
-from benchmarks.experiments.section import Section
+from benchmarks.experiments.section import Bars, Section
 from benchmarks.markdown import table
 from benchmarks.settings import Settings
 from benchmarks.spread import Spread, paired_ratio
 from benchmarks.store import Result, Store
 
 SHAPE = "llama-0.43b"
-WORKLOADS = ("decode_1", "decode_8", "prefill_512")
+WORKLOADS = {"decode_1": "decode, 1 stream", "decode_8": "decode, 8 streams", "prefill_512": "prefill, 512 tokens"}
+
+Runs = list[dict[str, float]]
+"""One round's figures each."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Fusion:
             f"{SHAPE} in float32, tokens per second, and the ratio to the first row. *Fused* is what the model builder "
             "makes: rotary embedding, cache and attention in one operator, sum and norm in another."
         )
-        header = ["", "decode, 1 stream", "decode, 8 streams", "prefill, 512 tokens"]
-        return [Section("Unfused against fused graph", f"{note}\n\n{table(header, rows)}")]
+        body = f"{note}\n\n{table(['', *WORKLOADS.values()], rows)}"
+        return [Section("Unfused against fused graph", body, (_plot(rates, rounds),))]
 
 
 def _measure(settings: Settings, form: Form, number: int) -> Result:
@@ -70,10 +73,24 @@ def _measure(settings: Settings, form: Form, number: int) -> Result:
     return form.contender.run(settings, job)
 
 
-def _rates(store: Store, form: Form) -> list[dict[str, float]]:
+def _rates(store: Store, form: Form) -> Runs:
     return [result["figures"] for result in store.under(f"fusion/{form.key}").values()]
 
 
-def _cell(runs: list[dict[str, float]], base: list[dict[str, float]], workload: str, rounds: int) -> str:
-    values, first = ([run[workload] for run in each[:rounds]] for each in (runs, base))
-    return f"{Spread.of(values).text(1)}, {paired_ratio(values, first).median:.2f}x"
+def _cell(runs: Runs, base: Runs, workload: str, rounds: int) -> str:
+    values = Spread.of([run[workload] for run in runs[:rounds]])
+    return f"{values.text(1)}, {_ratio(runs, base, workload, rounds).median:.2f}x"
+
+
+def _ratio(runs: Runs, base: Runs, workload: str, rounds: int) -> Spread:
+    ours, theirs = ([run[workload] for run in each[:rounds]] for each in (runs, base))
+    return paired_ratio(ours, theirs)
+
+
+def _plot(rates: dict[str, Runs], rounds: int) -> Bars:
+    series = {
+        form.title: tuple(_ratio(rates[form.key], rates["plain"], workload, rounds).bar for workload in WORKLOADS)
+        for form in FORMS
+    }
+    title = f"{SHAPE} in float32: speed relative to stock operators as written"
+    return Bars("fusion.png", title, "times as fast", tuple(WORKLOADS.values()), series)

@@ -154,9 +154,6 @@ def _facts_of(store: Store, shape: str) -> str:
 
 
 def _plot(shape: str, figures: dict[str, Rates]) -> Bars:
-    series: dict[str, tuple[tuple[float, float, float] | None, ...]] = {}
-    for name, found in figures.items():
-        spreads = [Spread.of(found[workload]) for workload in WORKLOADS]
-        series[name] = tuple((spread.median, spread.low, spread.high) for spread in spreads)
+    series = {name: tuple(Spread.of(found[workload]).bar for workload in WORKLOADS) for name, found in figures.items()}
     title = f"{shape}, two threads: tokens per second, more is better"
     return Bars(f"race-{shape}.png", title, "tokens/s", tuple(WORKLOADS.values()), series)

@@ -9,6 +9,9 @@ from typing import Protocol
 from benchmarks.settings import Settings
 from benchmarks.store import Store
 
+Bar = tuple[float, float, float]
+"""Median, lowest and highest."""
+
 
 @dataclass(frozen=True)
 class Bars:
@@ -16,14 +19,14 @@ class Bars:
 
     Attributes:
         groups: what stands along the axis.
-        series: per legend entry, (median, low, high) for each group; `None` where there is nothing.
+        series: per legend entry, a bar for each group.
     """
 
     file: str
     title: str
     unit: str
     groups: tuple[str, ...]
-    series: dict[str, tuple[tuple[float, float, float] | None, ...]]
+    series: dict[str, tuple[Bar, ...]]
 
 
 @dataclass(frozen=True)
