@@ -281,38 +281,3 @@ def test_bench_without_tokens_is_an_error(server: ScriptedServer, autoglmctl: Co
     done = autoglmctl("bench", "-c", "1")
     assert done.exit_code == 1
     assert "without a single token" in done.stderr
-
-
-def test_chat_from_a_pipe_keeps_the_conversation(server: ScriptedServer, autoglmctl: Command, tmp_path: Path) -> None:
-    """Each line is a turn, slash commands work, and earlier turns are sent again."""
-    server.play(answer("A"), answer("B"))
-    path = tmp_path / "chat.json"
-    done = autoglmctl("chat", "--system", "S", stdin=f"one\n/foo\n//two\n/save {path}\n/exit\nnever\n")
-    assert (done.exit_code, done.stdout) == (0, "A\nB\n")
-    assert "There is no /foo" in done.stderr
-    assert [turn.content for turn in server.requests[1].chat.messages] == ["S", "one", "A", "/two"]
-    assert [turn["content"] for turn in json.loads(path.read_text())] == ["S", "one", "A", "/two", "B"]
-
-
-def test_chat_goes_on_after_an_error(server: ScriptedServer, autoglmctl: Command) -> None:
-    """A refused question is said, forgotten, and does not end the conversation."""
-    server.play([FULL], answer("B"))
-    done = autoglmctl("chat", stdin="one\ntwo\n")
-    assert (done.exit_code, done.stdout) == (0, "B\n")
-    assert "Queue full" in done.stderr
-    assert [turn.content for turn in server.requests[1].chat.messages] == ["two"]
-
-
-def test_chat_says_that_an_answer_was_cancelled(server: ScriptedServer, autoglmctl: Command) -> None:
-    """And goes on; what came stays part of the conversation, as after Ctrl-C."""
-    server.play([started(), token("Half", 5), finished("CANCELLED")], answer("B"))
-    done = autoglmctl("chat", stdin="one\ntwo\n")
-    assert (done.exit_code, done.stdout, done.stderr) == (0, "Half\nB\n", "(cancelled)\n")
-    assert [turn.content for turn in server.requests[1].chat.messages] == ["one", "Half", "two"]
-
-
-def test_chat_json_is_an_object_per_answer(server: ScriptedServer, autoglmctl: Command) -> None:
-    """Programs can hold a conversation, too."""
-    server.play(answer("A"), answer("B"))
-    done = autoglmctl("chat", "--json", stdin="one\ntwo\n")
-    assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["A", "B"]

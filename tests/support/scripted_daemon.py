@@ -8,6 +8,7 @@ It answers every Generate with the request's model and its own pid, and leaves a
 
 import argparse
 import os
+import select
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.scripted_server import ScriptedServer, answer
+
+COMMAND = (sys.executable, "-m", "tests.support.scripted_daemon")
+LIMIT_SECONDS = 20.0
+
+
+def ends(pid: int) -> bool:
+    """Whether a process is gone within the limit."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], LIMIT_SECONDS)[0])
+    finally:
+        os.close(descriptor)
 
 
 class Echo(ScriptedServer):
