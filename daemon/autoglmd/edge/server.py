@@ -154,6 +154,7 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
         # A peer whose cable was pulled is found within both together, and its requests end.
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_CLIENT_PING_MS),
     ]
