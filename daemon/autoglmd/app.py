@@ -76,7 +76,12 @@ class Daemon:
             await self._shut_down()
 
     def stop(self) -> None:
-        """Ask the daemon to drain and stop. One that still loads leaves the thread that does to itself."""
+        """Ask the daemon to drain and stop. One that still loads leaves the thread that does to itself.
+
+        Who asks a second time does not want to wait for the drain limit: streams end at once, with SHUTDOWN.
+        """
+        if self._stop.is_set():
+            self._gateway.end_all()
         self._stop.set()
 
     async def _start(self) -> bool:

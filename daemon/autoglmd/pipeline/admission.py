@@ -44,6 +44,11 @@ class Admission:
         """How many are in, running or waiting."""
         return len(self._open)
 
+    @property
+    def everyone(self) -> tuple[OpenRequest, ...]:
+        """Who is in."""
+        return tuple(self._open.values())
+
     def enter(self, entry: OpenRequest) -> None:
         """Let a request in.
 
@@ -80,4 +85,4 @@ class Admission:
         self._draining = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), limit_seconds)
-        return tuple(self._open.values())
+        return self.everyone

@@ -82,9 +82,13 @@ class Gateway:
     async def drain(self, limit_seconds: float) -> int:
         """Let nobody in, let running streams finish, and end the rest with SHUTDOWN. Returns how many that were."""
         late = await self.admission.drain(limit_seconds)
-        for entry in late:
-            self._end(entry, FinishReason.SHUTDOWN)
+        self.end_all()
         return len(late)
+
+    def end_all(self) -> None:
+        """End every stream with SHUTDOWN, without waiting for any limit."""
+        for entry in self.admission.everyone:
+            self._end(entry, FinishReason.SHUTDOWN)
 
     def _entry(self, request: GenerationRequest, served: ServedModel) -> OpenRequest:
         stream = AnswerStream(request, served.info.name, served.info.version, served.rules.tokenizer, self._clock)

@@ -263,6 +263,19 @@ async def test_the_drain_limit_ends_everyone_with_shutdown(rig: Rig) -> None:
         assert isinstance(finished.error, DrainingError)
 
 
+async def test_a_drain_can_be_cut_short(rig: Rig) -> None:
+    """Ending everyone ends the wait for them, too."""
+    await rig.hold()
+    tasks = [rig.start(f"r{number}") for number in range(4)]
+    await rig.wait_held()
+    drain = asyncio.create_task(rig.gateway.drain(3600))
+    await asyncio.sleep(0)
+    rig.gateway.end_all()
+    rig.runner.gate.set()
+    assert {end_of(events).reason for events in await asyncio.gather(*tasks)} == {FinishReason.SHUTDOWN}
+    assert await drain == 0
+
+
 async def test_draining_an_idle_gateway_takes_no_time(rig: Rig) -> None:
     """With nobody there the limit does not matter."""
     async with asyncio.timeout(LIMIT_SECONDS):
