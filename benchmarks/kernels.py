@@ -82,6 +82,7 @@ def rows() -> None:
     weight = np.random.default_rng(0).standard_normal((512, 256)).astype(np.float32)
     for block in (16, 32, 64, 128, 256):
         print(f"MatMulNBits, groups of {block} | {_differing(_matmul_nbits(weight, block)) or 'none'}")
+    print(f"MatMulIntegerToFloat | {_differing(_integer_matmul(weight)) or 'none'}")
     print(f"MatMul, float32 | {_differing(_float_matmul(weight)) or 'none'}")
 
 
@@ -128,17 +129,31 @@ def _matmul_nbits(weight: np.ndarray, block: int) -> ort.InferenceSession:
     integers, scales = quantize(weight, block, 127)
     sizes = {"bits": 8, "block_size": block, "K": 512, "N": 256, "accuracy_level": 4}
     node = helper.make_node("MatMulNBits", ["x", "w", "s"], ["y"], domain=CONTRIB, **sizes)
-    return _session(_linear(node, {"w": integers, "s": scales}))
+    return _session(_linear([node], {"w": integers, "s": scales}))
+
+
+def _integer_matmul(weight: np.ndarray) -> ort.InferenceSession:
+    """The product of the per-token scheme; the rows' own scales are elementwise and need no test."""
+    from autoglmctl.build.per_token import quantize
+
+    integers, scales = quantize(weight, 127)
+    step, zero = np.float32(1 / 32), np.uint8(128)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "step", "zero"], ["q"]),
+        helper.make_node("MatMulIntegerToFloat", ["q", "w", "step", "s", "zero"], ["y"], domain=CONTRIB),
+    ]
+    weights = {"w": integers, "s": scales, "step": np.asarray(step), "zero": np.asarray(zero)}
+    return _session(_linear(nodes, weights))
 
 
 def _float_matmul(weight: np.ndarray) -> ort.InferenceSession:
-    return _session(_linear(helper.make_node("MatMul", ["x", "w"], ["y"]), {"w": weight}))
+    return _session(_linear([helper.make_node("MatMul", ["x", "w"], ["y"])], {"w": weight}))
 
 
-def _linear(node: NodeProto, weights: dict[str, np.ndarray]) -> ModelProto:
+def _linear(nodes: list[NodeProto], weights: dict[str, np.ndarray]) -> ModelProto:
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", "tokens", 512])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", "tokens", 256])
-    return _model(node, [x], [y], weights)
+    return _model(nodes, [x], [y], weights)
 
 
 def _attention_milliseconds(kind: str, case: Attention) -> float:
@@ -180,12 +195,12 @@ def _attention_model(kind: str) -> ModelProto:
     graph_inputs += [info("last", TensorProto.INT32, ["rows"]), info("total", TensorProto.INT32, [])]
     outputs = [info("y", TensorProto.FLOAT, ["rows", "new", HEADS * HEAD_DIM])]
     outputs += [info(f"present_{side}", kv_type, cache) for side in ("key", "value")]
-    return _model(node, graph_inputs, outputs, weights)
+    return _model([node], graph_inputs, outputs, weights)
 
 
-def _model(node: NodeProto, inputs: list[Any], outputs: list[Any], weights: dict[str, np.ndarray]) -> ModelProto:
+def _model(nodes: list[NodeProto], inputs: list[Any], outputs: list[Any], weights: dict[str, np.ndarray]) -> ModelProto:
     initializers = [numpy_helper.from_array(array, name) for name, array in weights.items()]
-    graph = helper.make_graph([node], "kernel", inputs, outputs, initializers)
+    graph = helper.make_graph(nodes, "kernel", inputs, outputs, initializers)
     opsets = [helper.make_opsetid("", 22), helper.make_opsetid(CONTRIB, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
