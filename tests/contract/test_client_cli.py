@@ -27,6 +27,7 @@ MODEL = models_pb2.Model(
     is_default=True,
     weights_bytes=12_300_000,
     precision="int8-groups",
+    kv_precision="int8",
     vocab_size=4000,
     rows=8,
 )
@@ -229,7 +230,7 @@ def test_status_shows_daemon_models_and_engines(server: ScriptedServer, autoglmc
     server.answer("Status", status)
     shown = autoglmctl("status").stdout
     assert "autoglmd 0.1.0: serving, up 2 h 1 min, pid 42, 123 MB resident" in shown
-    assert re.search(r"glm-small \*.*ready.*abc.*int8-groups.*12\.3 MB", shown)
+    assert re.search(r"glm-small \*.*ready.*int8-groups/int8.*12\.3 MB", shown)
     assert re.search(r"glm-small.*3 of 8.*250\.0", shown)
 
 

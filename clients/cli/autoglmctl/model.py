@@ -83,9 +83,9 @@ def list_models(invocation: Invocation) -> None:
         models = client.models()
 
     def table() -> tuple[Any, ...]:
-        from autoglmctl.model_tables import model_table
+        from autoglmctl.model_tables import model_overview
 
-        return (model_table(models),)
+        return tuple(model_overview(models))
 
     invocation.show({"models": models}, table)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -13,29 +14,65 @@ from autoglmctl.quantities import byte_count
 if TYPE_CHECKING:
     from openglm import ModelInfo
 
-_STYLES = {"ready": "green", "loading": "yellow", "failed": "red", "absent": "dim"}
+_STYLES = {"ready": "green", "loading": "yellow", "failed": "red"}
+_USUAL_PROVIDER = "CPUExecutionProvider"
 
 
-def model_table(models: Iterable[ModelInfo]) -> Table:
-    """One row per configured model; a star marks the default one."""
-    table = Table("model", "state", "version", "weights", "KV", title="Models", title_justify="left")
-    for heading in ("size", "context", "rows"):
-        table.add_column(heading, justify="right")
-    table.add_column("provider")
+def model_overview(models: Iterable[ModelInfo]) -> Iterator[Any]:
+    """One row per model that is on the box, a star at the default one; below, a line per thing out of the ordinary."""
+    models = tuple(models)
+    here = [model for model in models if model.state != "absent"]
+    if here:
+        yield _model_table(here)
+    for model in models:
+        if note := _note(model):
+            yield note
+
+
+def columns(title: str, *headings: str) -> Table:
+    """An empty table that fits a screen of 80 columns: names to the left, all else to the right.
+
+    A name that is too long goes on in the next line; nothing is ever cut.
+    """
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
+    )
+    name, *rest = headings
+    table.add_column(name, overflow="fold")
+    for heading in rest:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _model_table(models: Iterable[ModelInfo]) -> Table:
+    table = columns("Models", "model", "state", "weights/KV", "size", "context", "rows")
     for model in models:
         known = bool(model.weights_bytes)
         table.add_row(
-            f"{model.name}{' *' if model.is_default else ''}",
+            _marked(model),
             Text(model.state, style=_STYLES.get(model.state, "")),
-            model.version or "-",
-            model.precision or "-",
-            model.kv_precision or "-",
+            f"{model.precision}/{model.kv_precision}" if known else "-",
             byte_count(model.weights_bytes) if known else "-",
             str(model.context_tokens) if known else "-",
             str(model.rows) if known else "-",
-            model.provider or model.detail or "-",
         )
     return table
+
+
+def _note(model: ModelInfo) -> str:
+    """What the table has no column for; empty if there is nothing to say."""
+    if model.state == "absent":
+        # The first sentence names the place; the rest is advice, for `model inspect`.
+        return f"{_marked(model)}: not on this box ({model.path or model.detail.partition('. ')[0]})"
+    facts = [model.detail, model.fallback]
+    if model.provider not in ("", _USUAL_PROVIDER):
+        facts.insert(0, f"on {model.provider}")
+    said = "; ".join(filter(None, facts))
+    return f"{_marked(model)}: {said}" if said else ""
+
+
+def _marked(model: ModelInfo) -> str:
+    return f"{model.name} *" if model.is_default else model.name
 
 
 def facts_table(title: str, facts: Mapping[str, object]) -> Table:

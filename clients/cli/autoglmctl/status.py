@@ -46,7 +46,7 @@ def _when_serving(client: Client, deadline: float) -> DaemonStatus:
 
 
 def _tables(answer: DaemonStatus) -> Iterator[Any]:
-    from autoglmctl.model_tables import model_table
+    from autoglmctl.model_tables import model_overview
 
     yield (
         f"autoglmd {answer.version}: {answer.state}, up {duration(answer.uptime_seconds)}, pid {answer.pid}, "
@@ -54,17 +54,18 @@ def _tables(answer: DaemonStatus) -> Iterator[Any]:
     )
     yield f"onnxruntime {answer.onnxruntime_version} with {', '.join(answer.available_providers)}"
     yield f"{answer.open_streams} open streams, {answer.refused} refused since the start"
-    yield model_table(answer.models)
+    yield ""
+    yield from model_overview(answer.models)
     if answer.engines:
+        yield ""
         yield _engine_table(answer.engines)
 
 
 def _engine_table(engines: tuple[EngineStatus, ...]) -> Any:
-    from rich.table import Table
+    from autoglmctl.model_tables import columns
 
-    table = Table("engine", title="Engines", title_justify="left")
-    for heading in ("rows in use", "waiting", "started", "finished", "prompt tokens/s", "output tokens/s", "steps"):
-        table.add_column(heading, justify="right")
+    headings = ("rows", "waiting", "started", "finished", "prompt/s", "output/s", "steps")
+    table = columns("Engines (prompt and output in tokens per second)", "engine", *headings)
     for engine in engines:
         table.add_row(
             engine.model,
