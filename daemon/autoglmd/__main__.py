@@ -13,6 +13,7 @@ from typing import Any
 
 from autoglmd.config import Config, load_config
 from autoglmd.errors import AutoglmError, ConfigError
+from autoglmd.model.bundle import resolve_folder
 from autoglmd.telemetry.log import configure_logging
 
 EXIT_OK = 0
@@ -33,18 +34,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_check(options: argparse.Namespace) -> None:
-    _print_config(load_config(options.config))
+    # Imported late, here and below: --help needs no gRPC and no onnxruntime.
+    from autoglmd.edge.credentials import listen_addresses, server_credentials
+
+    config = load_config(options.config)
+    listen_addresses(config.server)
+    server_credentials(config.server)
+    _print_config(config)
 
 
 def _run_serve(options: argparse.Namespace) -> None:
     config = load_config(options.config, _overrides(options))
-    configure_logging(config.log.level, config.log.format)
+    form = config.log.format
+    configure_logging(config.log.level, form if form != "auto" else "text" if sys.stderr.isatty() else "json")
     asyncio.run(_serve(config, exit_with_parent=options.exit_with_parent))
     _leave_threads_behind()
 
 
 def _run_prepare(options: argparse.Namespace) -> None:
-    # Imported late, here and below: check-config and --help need no onnxruntime.
     from autoglmd.model.bundle import read_bundle
     from autoglmd.model.device import CPU
     from autoglmd.model.prepare import prepare
@@ -110,7 +117,8 @@ def _print_config(config: Config) -> None:
     print(f"  state_dir      {config.state_dir}")  # noqa: T201
     for name, model in config.models.items():
         mark = " (default)" if name == config.default_model else ""
-        print(f"  model          {name}{mark}: {model.path}, device {model.device}")  # noqa: T201
+        there = "" if resolve_folder(model.path).is_dir() else ", NOT ON THIS BOX"
+        print(f"  model          {name}{mark}: {model.path}, device {model.device}{there}")  # noqa: T201
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--listen", metavar="HOST:PORT", help="also listen on TCP; beyond loopback only with TLS")
     serve.add_argument("--state-dir", metavar="DIR", help="where prepared models are kept")
     serve.add_argument("--model", metavar="DIR", help="serve this bundle and no other, under its folder's name")
-    serve.add_argument("--log-format", choices=("json", "text"), help="how log lines look")
+    serve.add_argument("--log-format", choices=("auto", "json", "text"), help="how log lines look")
     serve.add_argument("--exit-with-parent", action="store_true", help="stop at the end of standard input")
     return parser
 

@@ -61,7 +61,9 @@ class LogConfig:
     """[log]: one line per event on standard error."""
 
     level: str = _key("info", "How much is logged.", choices=("debug", "info", "warning", "error"))
-    format: str = _key("json", "JSON lines for machines, text for eyes.", choices=("json", "text"))
+    format: str = _key(
+        "auto", "JSON lines for machines, text for eyes; auto: text on a terminal.", choices=("auto", "json", "text")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ def parse_config(table: Mapping[str, Any], source: str) -> Config:
     known = ("state_dir", "default_model", "standard_models", "server", "log", "engine", "models")
     _refuse_unknown(table, known, source, "")
     engine = _read(EngineConfig(), table.get("engine", {}), source, "engine")
-    state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir"))
+    state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir")).absolute()
     standard = _typed(table.get("standard_models", True), bool, source, "standard_models")
     models = standard_models(engine, state_dir) if standard else {}
     named = _typed(table.get("models", {}), dict, source, "models")

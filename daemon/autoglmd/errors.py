@@ -75,13 +75,13 @@ class PromptTooLongError(RequestError):
 
 
 class ModelNotFoundError(RequestError):
-    """No model of that name is served here."""
+    """No model of that name is served here. `known` are those that are."""
 
     code = "MODEL_NOT_FOUND"
 
-    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+    def __init__(self, name: str, known: tuple[str, ...], why: str = "") -> None:
         known_names = ", ".join(known) or "none"
-        super().__init__(f"No model named {name!r} is served here. Served: {known_names}.")
+        super().__init__(f"{why or f'No model named {name!r} is served here.'} Served: {known_names}.")
         self.name = name
         self.known = known
 
@@ -139,12 +139,14 @@ class ModelNotReadyError(UnavailableError):
 
 
 class DrainingError(UnavailableError):
-    """The daemon is stopping and takes no new work."""
+    """The daemon is stopping: it takes no new work, and what is not done in time ends."""
 
     code = "DRAINING"
 
-    def __init__(self) -> None:
-        super().__init__("The daemon is stopping and takes no new requests. Retry when it is back.")
+    def __init__(
+        self, message: str = "The daemon is stopping and takes no new requests. Retry when it is back."
+    ) -> None:
+        super().__init__(message)
 
 
 class EngineFailedError(UnavailableError):

@@ -15,7 +15,7 @@ from autoglmd.edge.requests import (
     tokenize_prompt,
 )
 from autoglmd.edge.responses import event_response, tokenize_response
-from autoglmd.edge.status import status_of_deadline
+from autoglmd.edge.status import status_of, status_of_deadline
 from autoglmd.edge.streams import OpenStreams
 from autoglmd.errors import AutoglmError, DrainingError
 from autoglmd.host.clock import Clock
@@ -74,11 +74,18 @@ async def _end(finished: Finished, context: grpc.aio.ServicerContext) -> None:
         case FinishReason.DEADLINE:
             await abort(context, status_of_deadline())
         case FinishReason.SHUTDOWN:
-            raise finished.error or DrainingError()
+            await _abort_with(finished.error or DrainingError(), context)
         case FinishReason.ERROR:
-            raise finished.error or AutoglmError("The request failed, and the engine did not say why.")
+            await _abort_with(finished.error or AutoglmError("The engine did not say why it failed."), context)
         case _:
             return
+
+
+async def _abort_with(error: Exception, context: grpc.aio.ServicerContext) -> None:
+    if not isinstance(error, AutoglmError):
+        # Not one of ours: the guard logs it, and tells nobody outside what it was.
+        raise error
+    await abort(context, status_of(error))
 
 
 def _figures(finished: Finished) -> dict[str, object]:

@@ -111,7 +111,8 @@ def _lock(path: Path) -> int:
     """An open, locked descriptor of `PATH.lock`, with our pid in it for whoever comes second."""
     lock_path = path.with_name(path.name + ".lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # Its own folder at most: a mistyped path must not leave a tree behind.
+        path.parent.mkdir(exist_ok=True)
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise HostError(

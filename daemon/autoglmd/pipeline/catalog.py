@@ -29,10 +29,14 @@ class Catalog:
         """The model for a request; an empty name means the default.
 
         Raises:
-            ModelNotFoundError: it is not configured.
-            ModelNotReadyError: it is, but not loaded.
+            ModelNotFoundError: it is not configured, or its bundle is not on this box.
+            ModelNotReadyError: it is loading, or could not be loaded.
         """
         info = self.info(name)
+        if info.state is ModelState.ABSENT:
+            raise ModelNotFoundError(
+                name, tuple(self._served), f"Model {info.name!r} is not on this box: {info.detail}"
+            )
         if info.name not in self._served:
             detail = info.detail or f"it is {info.state.value}. Try again in a moment."
             raise ModelNotReadyError(info.name, detail)
@@ -42,7 +46,7 @@ class Catalog:
         """One model. Raises ModelNotFoundError."""
         found = self._infos.get(name or self._default)
         if found is None:
-            raise ModelNotFoundError(name, tuple(self._infos))
+            raise ModelNotFoundError(name, tuple(self._served))
         return found
 
     def infos(self) -> tuple[ModelInfo, ...]:

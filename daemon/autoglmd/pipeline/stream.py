@@ -123,7 +123,7 @@ class AnswerStream:
         if shown is not None:
             yield shown
         reason = FinishReason.STOP if self._text.stop else item.reason
-        error = DrainingError() if reason is FinishReason.SHUTDOWN else item.error
+        error = _cut_off() if reason is FinishReason.SHUTDOWN else item.error
         yield self._finish(reason, item.at, None if self._text.stop else error)
 
     def _finish(self, reason: FinishReason, at: float, error: Exception | None) -> Finished:
@@ -138,3 +138,7 @@ class AnswerStream:
         admitted = ended_at if self._admitted_at is None else self._admitted_at
         first = ended_at if self._first_at is None else self._first_at
         return Timings(admitted - arrived, first - admitted, ended_at - first, ended_at - arrived)
+
+
+def _cut_off() -> DrainingError:
+    return DrainingError("The daemon stopped before this answer was complete. Ask again when it is back.")

@@ -64,7 +64,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         drain_seconds=3.0,
         listen="127.0.0.1:5000",
     )
-    assert (config.log.level, config.log.format) == ("debug", "json")
+    assert (config.log.level, config.log.format) == ("debug", "auto")
     mine = config.models["mine"]
     assert (mine.device, mine.prepare, mine.engine.rows) == ("cpu", False, 2)
 

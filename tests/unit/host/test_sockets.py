@@ -28,10 +28,17 @@ sys.stdin.read()
 
 def test_a_claim_makes_the_folder_and_release_removes_the_socket(tmp_path: Path) -> None:
     """The lock file alone stays, for the reason that the module gives."""
-    path = tmp_path / "a" / "b" / "s"
+    path = tmp_path / "a" / "s"
     with SocketClaim(path), socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
     assert [entry.name for entry in path.parent.iterdir()] == ["s.lock"]
+
+
+def test_a_mistyped_path_makes_no_tree(tmp_path: Path) -> None:
+    """A claim makes its own folder at most."""
+    with pytest.raises(HostError, match="cannot be made"):
+        SocketClaim(tmp_path / "a" / "b" / "s")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_release_twice_does_not_take_the_next_holders_socket(tmp_path: Path) -> None:

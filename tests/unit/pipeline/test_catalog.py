@@ -43,7 +43,18 @@ def test_a_model_that_is_loading_says_so(catalog: Catalog) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(catalog: Catalog) -> None:
-    """The names are in the error, in the configuration's order."""
-    with pytest.raises(ModelNotFoundError, match=r"'x'.*Served: a, b, c"):
+    """The error has the names that are really served."""
+    with pytest.raises(ModelNotFoundError, match=r"'x'.*Served: a\."):
         catalog.serving("x")
+
+
+def test_a_model_that_is_not_on_this_box_is_not_found(catalog: Catalog) -> None:
+    """Trying again later is of no use, so it is not said; where it was looked for is."""
+    catalog.mark("c", ModelState.ABSENT, "/srv/c is not a folder.")
+    with pytest.raises(ModelNotFoundError, match=r"'c' is not on this box: /srv/c is not a folder.*Served: a\."):
+        catalog.serving("c")
+
+
+def test_the_models_are_listed_in_the_configurations_order(catalog: Catalog) -> None:
+    """Whatever became of them."""
     assert [info.name for info in catalog.infos()] == ["a", "b", "c"]
