@@ -12,7 +12,7 @@ import psutil
 
 from autoglmd.config import Config, ModelConfig
 from autoglmd.edge.server import STOP_SECONDS, EdgeServer
-from autoglmd.errors import AutoglmError, ModelMissingError
+from autoglmd.errors import AutoglmError, ModelError, ModelMissingError
 from autoglmd.host.clock import Clock
 from autoglmd.host.facts import read_facts
 from autoglmd.host.systemd import Notifier
@@ -138,7 +138,14 @@ class Daemon:
 
     async def _load(self, name: str, config: ModelConfig, context: LoadContext) -> ServedModel:
         self._notifier.starting(LOADING_SECONDS)
-        return await run_apart(f"load-{name}", lambda: load_model(name, config, context))
+        try:
+            return await run_apart(f"load-{name}", lambda: load_model(name, config, context))
+        except AutoglmError:
+            raise
+        except Exception as error:
+            # A defect of ours, which one bundle brings out, must not keep the others from being served.
+            log.exception("loading broke down", extra={"model": name})
+            raise ModelError(f"{config.path}: loading broke down: {error!r}. The log has the details.") from error
 
     async def _shut_down(self) -> None:
         self._notifier.stopping(STOP_SECONDS + self._config.server.drain_seconds + 2 * LAST_WORDS_SECONDS)
