@@ -9,7 +9,7 @@ import pytest
 import openglm
 from openglm import AsyncClient, AsyncCompletionStream, Event, Finished, RetryPolicy, Started, Token
 from openglm.v1 import admin_pb2, inference_pb2, models_pb2
-from tests.support.scripted_server import LIMIT_SECONDS, Hang, ScriptedServer, answer, refusal, started, token
+from tests.support.scripted_server import LIMIT_SECONDS, Hang, ScriptedServer, answer, finished, refusal, started, token
 
 FULL = refusal("RESOURCE_EXHAUSTED", "QUEUE_FULL", retry_after=2.5, waiting=9, limit=8)
 
@@ -50,6 +50,26 @@ async def test_a_stream_yields_typed_events_in_order(server: ScriptedServer, cli
     server.play(answer("a"))
     async with client.stream("x") as stream:
         assert [type(event) async for event in stream] == [Started, Token, Finished]
+
+
+async def test_the_daemons_finished_comes_before_its_error(server: ScriptedServer, client: AsyncClient) -> None:
+    """As with the blocking client."""
+    server.play([started(), finished("SHUTDOWN"), refusal("UNAVAILABLE", "DRAINING")])
+    stream = client.stream("x")
+    assert [type(await anext(stream)) for _ in range(2)] == [Started, Finished]
+    with pytest.raises(openglm.DrainingError):
+        await anext(stream)
+
+
+async def test_a_stream_that_its_deadline_cut_off_has_its_finished_too(
+    server: ScriptedServer, client: AsyncClient
+) -> None:
+    """As with the blocking client."""
+    server.play([started(), token("a", 1), Hang()])
+    stream = client.stream("x", timeout=0.3)
+    assert [type(await anext(stream)) for _ in range(3)] == [Started, Token, Finished]
+    with pytest.raises(openglm.DeadlineExceededError):
+        await anext(stream)
 
 
 async def test_texts_yields_the_pieces_alone(server: ScriptedServer, client: AsyncClient) -> None:

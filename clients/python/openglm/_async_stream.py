@@ -17,8 +17,9 @@ from openglm._models import Completion, Event, Token
 class AsyncCompletionStream(AsyncIterator[Event]):
     """The events of one answer: Started, PrefillProgress on long prompts, Token, and one Finished.
 
-    Leaving it as an async context manager, `cancel`, or cancelling the task that reads it ends the generation in the
-    daemon within one step. The call is made at the first `anext`.
+    Where the daemon ends it by an error or a deadline, Finished comes first, and the error after it. Leaving it as an
+    async context manager, `cancel`, or cancelling the task that reads it ends the generation in the daemon within one
+    step. The call is made at the first `anext`.
 
     Iterating raises OpenGLMError subclasses; RequestCancelledError after `cancel`.
     """
@@ -45,6 +46,9 @@ class AsyncCompletionStream(AsyncIterator[Event]):
                 continue
             except grpc.RpcError as failure:
                 error = self._to_error(failure)
+            event = self._state.cut_off(error)
+            if event is not None:
+                break
             # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
             await (self._sleep or self._wait_cancelled)(self._state.delay_after(error))
             self._call = None

@@ -1,8 +1,8 @@
 """What a stream's events mean, whoever reads them: the rules of the stream, and the answer that they add up to."""
 
 from openglm import _convert
-from openglm._errors import ConnectionLostError, DaemonNotRunningError, OpenGLMError
-from openglm._models import Completion, Event, Finished, Started, Token
+from openglm._errors import ConnectionLostError, DaemonNotRunningError, DeadlineExceededError, OpenGLMError
+from openglm._models import Completion, Event, Finished, FinishReason, Started, Timings, Token, Usage
 from openglm._retry import Attempts
 from openglm.v1 import inference_pb2
 
@@ -13,6 +13,8 @@ class StreamState:
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
         self._begun = False
+        self._started: Started | None = None
+        self._output_tokens = 0
         self._finished = False
 
     def remaining(self) -> float | None:
@@ -23,8 +25,26 @@ class StreamState:
         """Take one message in. From now on nothing is tried again."""
         self._begun = True
         event = _convert.event(message)
-        self._finished = self._finished or isinstance(event, Finished)
+        match event:
+            case Started():
+                self._started = event
+            case Token():
+                self._output_tokens += len(event.ids)
+            case Finished():
+                self._finished = True
         return event
+
+    def cut_off(self, error: OpenGLMError) -> Finished | None:
+        """The end of a stream that its deadline ended, where the daemon's own came too late; else `None`.
+
+        gRPC cuts a call off on this side, at the moment when the daemon says Finished on its own. The counts are of
+        what came; the times, which the daemon measures, are zero.
+        """
+        if self._started is None or self._finished or not isinstance(error, DeadlineExceededError):
+            return None
+        self._finished = True
+        usage = Usage(self._started.prompt_tokens, self._started.cached_tokens, self._output_tokens)
+        return Finished(FinishReason.DEADLINE, usage, Timings())
 
     def delay_after(self, error: OpenGLMError) -> float:
         """Seconds to wait before the call is made again; raises `error` where it must not be."""

@@ -16,8 +16,9 @@ from openglm._models import Completion, Event, Token
 class CompletionStream(Iterator[Event]):
     """The events of one answer: Started, PrefillProgress on long prompts, Token, and one Finished.
 
-    Leaving it as a context manager, or `cancel`, ends the generation in the daemon within one step. The call is made
-    at the first `next`.
+    Where the daemon ends it by an error or a deadline, Finished comes first, and the error after it. Leaving it as a
+    context manager, or `cancel`, ends the generation in the daemon within one step. The call is made at the first
+    `next`.
 
     Iterating raises OpenGLMError subclasses; RequestCancelledError after `cancel`.
     """
@@ -44,6 +45,9 @@ class CompletionStream(Iterator[Event]):
                 continue
             except grpc.RpcError as failure:
                 error = self._to_error(failure)
+            event = self._state.cut_off(error)
+            if event is not None:
+                break
             # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
             self._sleep(self._state.delay_after(error))
             self._call = None
