@@ -15,7 +15,7 @@ from autoglmctl.conversation import Conversation
 from autoglmctl.failures import render
 from autoglmctl.invocation import Invocation
 from autoglmctl.line_editor import LineEditor, history_path
-from autoglmctl.options import ModelOption, SamplingOptions
+from autoglmctl.options import NO_SESSIONS_YET, ModelOption, SamplingOptions
 
 if TYPE_CHECKING:
     from openglm import Client
@@ -26,9 +26,7 @@ class ChatOptions:
     """How the conversation begins and is shown."""
 
     system: Annotated[str, typer.Option(help="A system message.", show_default=False)] = ""
-    session_id: Annotated[
-        str, typer.Option("--session", help="A conversation kept on the box.", metavar="ID", show_default=False)
-    ] = ""
+    session_id: Annotated[str, typer.Option("--session", help=NO_SESSIONS_YET, metavar="ID", show_default=False)] = ""
     stats: Annotated[bool, typer.Option("--stats", help="Print counts and times after each answer.")] = False
 
 

@@ -3,6 +3,7 @@
 OK = 0
 ERROR = 1
 USAGE = 2
+"""Also a request that the daemon refuses as it stands: out of range, for an unknown model, with too long a prompt."""
 NOT_REACHABLE = 3
 """No daemon answers, or its socket may not be opened."""
 RETRY_LATER = 4

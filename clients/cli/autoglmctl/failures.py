@@ -4,11 +4,14 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import typer
 
 from autoglmctl import exit_codes
+
+_ALL_ERRORS = {"openglm": "OpenGLMError", "autoglmd.errors": "AutoglmError"}
+_REQUEST_ERRORS = {"openglm": "RequestError", "autoglmd.errors": "RequestError"}
 
 
 class CommandError(Exception):
@@ -59,14 +62,18 @@ def exit_code_of(error: Exception) -> int:
         return exit_codes.NOT_REACHABLE
     if getattr(error, "retryable", False):
         return exit_codes.RETRY_LATER
-    return exit_codes.USAGE if getattr(error, "code", "") == "INVALID_ARGUMENT" else exit_codes.ERROR
+    return exit_codes.USAGE if isinstance(error, _loaded(_REQUEST_ERRORS)) else exit_codes.ERROR
 
 
 def _known_errors() -> tuple[type[Exception], ...]:
-    """The errors raised on purpose. Their modules are looked up, not imported: what was not loaded cannot raise."""
-    trees = (("openglm", "OpenGLMError"), ("autoglmd.errors", "AutoglmError"))
-    loaded = (getattr(sys.modules.get(module), name, None) for module, name in trees)
-    return (CommandError, *(tree for tree in loaded if tree is not None))
+    """The errors raised on purpose."""
+    return (CommandError, *_loaded(_ALL_ERRORS))
+
+
+def _loaded(classes: Mapping[str, str]) -> tuple[type[Exception], ...]:
+    """Classes by their modules. These are looked up, not imported: what was not loaded cannot raise."""
+    found = (getattr(sys.modules.get(module), name, None) for module, name in classes.items())
+    return tuple(each for each in found if each is not None)
 
 
 def _forget_stdout() -> None:

@@ -16,7 +16,7 @@ from autoglmctl.parameters import spread
 EXIT_STATUS = (
     ("0", "Done."),
     ("1", "An error; one line on standard error says which."),
-    ("2", "Wrong usage, or an argument that the daemon refused."),
+    ("2", "Wrong usage, or a request that the daemon refuses as it stands, such as one for an unknown model."),
     ("3", "No daemon is reachable."),
     ("4", "The daemon refused for now: its line is full, a model is loading, or it is stopping. Try later."),
     ("130", "Interrupted by Ctrl\\-C."),

@@ -9,7 +9,7 @@ import typer
 import openglm
 from autoglmctl import exit_codes
 from autoglmctl.failures import CommandError, exit_code_of, render, reported
-from autoglmd.errors import InvalidArgumentError, ModelMissingError
+from autoglmd.errors import InvalidArgumentError, ModelMissingError, ModelNotFoundError
 from openglm._details import ErrorDetails
 
 FULL = openglm.QueueFullError("full", ErrorDetails(retry_after=1.0))
@@ -25,9 +25,14 @@ FULL = openglm.QueueFullError("full", ErrorDetails(retry_after=1.0))
         (FULL, exit_codes.RETRY_LATER),
         (openglm.DrainingError("x"), exit_codes.RETRY_LATER),
         (openglm.InvalidArgumentError("x"), exit_codes.USAGE),
-        (openglm.ModelNotFoundError("x"), exit_codes.ERROR),
+        (openglm.ModelNotFoundError("x"), exit_codes.USAGE),
+        (openglm.PromptTooLongError("x"), exit_codes.USAGE),
+        (openglm.NotSupportedError("x"), exit_codes.USAGE),
+        (openglm.MessageTooLargeError("x"), exit_codes.USAGE),
+        (openglm.RequestIdInUseError("x"), exit_codes.USAGE),
         (openglm.DeadlineExceededError("x"), exit_codes.ERROR),
         (InvalidArgumentError("field", "x"), exit_codes.USAGE),
+        (ModelNotFoundError("x", ()), exit_codes.USAGE),
         (ModelMissingError("x"), exit_codes.ERROR),
     ],
     ids=lambda value: type(value).__name__,
