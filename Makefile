@@ -14,7 +14,7 @@ PROTOC := $(BIN)/python -m grpc_tools.protoc -Iproto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev setup-build run serve test test-build check lint types imports proto proto-check docs docs-check \
-	eval bench wheel clean
+	glm-small eval bench wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -90,6 +90,13 @@ docs: $(VENV)/.run ## make the configuration reference anew
 
 docs-check: $(VENV)/.run
 	@$(BIN)/python -m docs.generate_configuration | diff - docs/configuration.md || { echo "stale: make docs"; exit 1; }
+
+glm-small: $(VENV)/.build ## train the embedded model anew (up to two hours) and measure it
+	$(BIN)/python -m models.glm_small.train build-out/glm-small
+	$(BIN)/python -m models.glm_small.calibration build-out/glm-small.txt
+	rm -rf build-out/glm-small-int8
+	$(BIN)/autoglmctl model build build-out/glm-small build-out/glm-small-int8 --calibration build-out/glm-small.txt
+	$(BIN)/python -m models.glm_small.evaluate --checkpoint build-out/glm-small --bundle build-out/glm-small-int8
 
 eval: $(VENV)/.run ## measure glm-small on its held-out set
 	$(BIN)/python -m models.glm_small.evaluate

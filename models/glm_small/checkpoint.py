@@ -31,7 +31,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
 
 
 def save_model(folder: Path, model: GlmForCausalLM, vocabulary: SentencePieceProcessor) -> None:
-    """Write config.json, generation_config.json, model.safetensors and tokenizer_config.json."""
+    """Write config.json, generation_config.json, model.safetensors (in the model's dtype) and tokenizer_config.json."""
     model.save_pretrained(folder)
     settings = json.dumps(tokenizer_config(vocabulary), indent=2)
     (folder / "tokenizer_config.json").write_text(settings + "\n", encoding="utf-8")

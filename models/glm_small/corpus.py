@@ -16,7 +16,7 @@ _Drawn = TypeVar("_Drawn", Example, Utterance)
 Conversation = tuple[Example, ...]
 CATEGORIES = ("command", "two commands", "delayed", "scene", "implied", "follow-up", "about", "decline")
 
-_TURNS = {"command": 52, "two commands": 15, "delayed": 7, "scene": 3, "implied": 5, "question": 18}
+_TURNS = {"command": 42, "two commands": 20, "delayed": 7, "scene": 4, "implied": 5, "question": 22}
 _CHINESE_SHARE = 0.55
 _FOLLOW_UP_SHARE = 0.35
 _TWO_ROOMS_SHARE = 0.3

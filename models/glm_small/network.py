@@ -22,6 +22,7 @@ def configuration(vocabulary: SentencePieceProcessor) -> GlmConfig:
         attention_bias=False,
         tie_word_embeddings=True,
         rms_norm_eps=1e-5,
+        initializer_range=0.04,
         pad_token_id=vocabulary.piece_to_id(END_OF_TEXT),
         eos_token_id=stop_ids(vocabulary),
         bos_token_id=None,

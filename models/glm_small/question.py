@@ -6,7 +6,8 @@ from models.glm_small import manners, phrase
 from models.glm_small.example import Example, pattern_key, preferred
 from models.glm_small.grammar_file import Language, Topic, questions, read
 
-_DECLINED = {"knowledge": 5, "realtime": 3, "skills": 3, "unknown_device": 2, "unclear": 1}
+_DECLINED = {"knowledge": 5, "realtime": 2, "skills": 3, "unknown_device": 3, "unclear": 1}
+_INVENTED_SHARE = {"knowledge": 0.5, "unknown_device": 0.5, "realtime": 0.3, "skills": 0.3}
 _IDENTITY_WEIGHT = 3
 _SYLLABLES = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
 _FIRST_ROW, _LAST_ROW = 0xB0, 0xD6  # the rows of GB2312 that hold its everyday characters
@@ -46,7 +47,7 @@ class Asker:
         return pattern.replace("{r}", self._maybe_room()), tuple(subjects)
 
     def _subject(self, topic: Topic) -> str:
-        if not topic.topics or (topic.key == "knowledge" and self._rng.random() < 0.3):
+        if not topic.topics or self._rng.random() < _INVENTED_SHARE.get(topic.key, 0.0):
             return self._invented_word()
         return self._rng.choice(topic.topics)
 

@@ -7,8 +7,8 @@ from sentencepiece import SentencePieceProcessor
 
 from autoglmd.messages import Message
 from autoglmd.model.chat_template import ChatTemplate
-from models.glm_small import vocabulary
-from models.glm_small.batches import BATCH_TOKENS, batches
+from models.glm_small import calibration, vocabulary
+from models.glm_small.batches import BATCH_TOKENS, BATCHES_PER_POOL, ROW_TOKENS, batches
 from models.glm_small.chat import CHAT_TEMPLATE, IGNORED_LABEL, SPECIAL_TOKENS, USER, labelled, prompt
 from models.glm_small.corpus import Corpus
 
@@ -76,18 +76,36 @@ def test_batches_do_not_depend_on_where_a_run_begins(pieces: SentencePieceProces
         assert np.array_equal(expected.labels, got.labels)
 
 
-def test_batches_are_about_equally_large_and_little_is_padding(pieces: SentencePieceProcessor) -> None:
-    """Rows of a batch have similar lengths, so that computing on padding is rare."""
-    made = list(batches(pieces, 2, 0, 16))
-    assert all(batch.ids.size < 2 * BATCH_TOKENS for batch in made)
-    padding = sum(int((batch.ids == 0).sum()) for batch in made) / sum(batch.ids.size for batch in made)
-    assert padding < 0.15
+def test_batches_are_equally_large_and_little_is_padding(pieces: SentencePieceProcessor) -> None:
+    """Every batch has the same number of tokens, short rows or long; conversations fill the rows to the brim."""
+    made = list(batches(pieces, 2, 0, BATCHES_PER_POOL))
+    assert {batch.ids.size for batch in made} == {BATCH_TOKENS}
+    assert {batch.ids.shape[1] for batch in made} > {ROW_TOKENS}
+    assert sum(int((batch.ids == 0).sum()) for batch in made) / (BATCH_TOKENS * BATCHES_PER_POOL) < 0.02
+
+
+def test_positions_begin_again_where_a_conversation_begins(pieces: SentencePieceProcessor) -> None:
+    """A zero position is a [gMASK] or padding: attention never crosses from one conversation to the next."""
+    first = pieces.piece_to_id("[gMASK]")
+    batch = next(batch for batch in batches(pieces, 2, 0, 5) if batch.ids.shape[1] == ROW_TOKENS)
+    begins = batch.positions == 0
+    assert begins.sum() > 2 * len(batch.ids)
+    assert set(batch.ids[begins].tolist()) <= {first, 0}
+    assert begins[batch.ids == first].all()
 
 
 def test_a_label_is_the_next_token(pieces: SentencePieceProcessor) -> None:
-    """Where a label counts, it is the id one position later; after a row's last label there is padding."""
+    """Where a label counts, it is the id one position later; after a conversation's last label comes another one."""
     batch = next(batches(pieces, 3, 0, 1))
     inner, following = batch.labels[:, :-1], batch.ids[:, 1:]
-    counts = (inner != IGNORED_LABEL) & (following != 0)
+    counts = (inner != IGNORED_LABEL) & (batch.positions[:, 1:] != 0)
     assert counts.sum() > batch.ids.size / 4
     assert np.array_equal(inner[counts], following[counts])
+
+
+def test_the_calibration_text_is_conversations_as_the_model_sees_them(pieces: SentencePieceProcessor) -> None:
+    """It is long enough for the builder's windows, and its special tokens are special."""
+    ids = pieces.encode(calibration.text())
+    assert len(ids) > 4096
+    assert ids[:3] == [pieces.piece_to_id(token) for token in ("[gMASK]", "<sop>", USER)]
+    assert calibration.text() == calibration.text()
