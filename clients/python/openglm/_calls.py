@@ -6,8 +6,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 from openglm import _convert
 from openglm._connection import Connection
-from openglm._details import ErrorDetails
-from openglm._errors import InvalidArgumentError
+from openglm._fields import bad, check_timeout, unfit
 from openglm._models import DaemonStatus, Message, ModelInfo, TokenizedText
 from openglm.v1 import admin_pb2, inference_pb2, models_pb2
 
@@ -101,6 +100,7 @@ def generate(prompt: Prompt, options: GenerateOptions) -> GenerateCall:
     unknown = options.keys() - GenerateOptions.__annotations__.keys()
     if unknown:
         raise TypeError(f"There is no option named {', '.join(sorted(unknown))}.")
+    check_timeout(options.get("timeout"))
     given = {name: value for name, value in options.items() if value is not None}
     request = inference_pb2.GenerateRequest()
     _fill_input(request, prompt)
@@ -115,7 +115,7 @@ def tokenize(prompt: Prompt, model: str) -> UnaryCall[TokenizedText]:
     """Build a Tokenize call. Raises InvalidArgumentError as `generate` does."""
     request = inference_pb2.TokenizeRequest()
     if prompt.token_ids is not None:
-        raise _bad("token_ids", "these are token ids already")
+        raise bad("token_ids", "these are token ids already")
     _fill_input(request, prompt)
     _fill(request, {"model": model})
     return UnaryCall("Tokenize", request, _convert.tokenized)
@@ -148,7 +148,7 @@ def status() -> UnaryCall[DaemonStatus]:
 def _fill_input(request: Any, prompt: Prompt) -> None:
     given = [item for item in (prompt.text, prompt.messages, prompt.token_ids) if item is not None]
     if len(given) != 1:
-        raise _bad("prompt", f"give exactly one of prompt, messages and token_ids; got {len(given)}")
+        raise bad("prompt", f"give exactly one of prompt, messages and token_ids; got {len(given)}")
     if prompt.text is not None:
         _fill(request, {"prompt": prompt.text})
     elif prompt.messages is not None:
@@ -165,7 +165,7 @@ def _turn(message: MessageLike) -> dict[str, Any]:
         return {"role": message.role, "content": message.content}
     if isinstance(message, Mapping) and message.keys() == {"role", "content"}:
         return dict(message)
-    raise _bad("messages", f"a message has a role and a content; got {message!r}")
+    raise bad("messages", f"a message has a role and a content; got {message!r}")
 
 
 def _fill_stop(request: inference_pb2.GenerateRequest, stop: object) -> None:
@@ -177,21 +177,11 @@ def _fill(message: Any, values: Mapping[str, Any], prefix: str = "") -> None:
         try:
             setattr(message, name, value)
         except (TypeError, ValueError) as error:
-            raise _bad(prefix + name, _plain(error)) from None
+            raise unfit(prefix + name, value, error) from None
 
 
 def _extend(field: Any, values: Any, name: str) -> None:
     try:
         field.extend(values)
     except (TypeError, ValueError) as error:
-        raise _bad(name, _plain(error)) from None
-
-
-def _plain(error: Exception) -> str:
-    if isinstance(error, UnicodeError):
-        return "the text is not valid Unicode"
-    return str(error)
-
-
-def _bad(field: str, problem: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"{field}: {problem}.", ErrorDetails(fields=(field,)))
+        raise unfit(name, values, error) from None

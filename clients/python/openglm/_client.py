@@ -46,7 +46,7 @@ class Client:
             sleep: waits between tries, in place of a wait that `cancel` ends; for tests.
 
         Raises:
-            InvalidArgumentError: the address or the TLS files cannot be used.
+            InvalidArgumentError: the address, the TLS files or the timeout cannot be used.
         """
         self._endpoint = Endpoint.choose(address, tls, timeout, retry)
         self._sleep = sleep

@@ -11,6 +11,7 @@ from openglm._address import Address, default_address, parse_address
 from openglm._channel import Tls, credentials, open_channel
 from openglm._connection import Connection
 from openglm._errors import OpenGLMError
+from openglm._fields import check_timeout
 from openglm._retry import Attempts, RetryPolicy
 from openglm._status import error_from_rpc
 
@@ -31,8 +32,9 @@ class Endpoint:
         """Fill in what the caller left out, and check what was given.
 
         Raises:
-            InvalidArgumentError: the address or the TLS files cannot be used.
+            InvalidArgumentError: the address, the TLS files or the timeout cannot be used.
         """
+        check_timeout(timeout)
         place = default_address(os.environ) if address is None else parse_address(address)
         credentials(place, tls)
         return cls(place, tls, timeout, retry or RetryPolicy())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openglm import InvalidArgumentError, Message
+from openglm import Client, InvalidArgumentError, Message
 from openglm._calls import Prompt, generate, tokenize
 
 
@@ -68,6 +68,26 @@ def test_a_value_that_the_wire_cannot_carry_names_its_field(field: str, value: A
     with pytest.raises(InvalidArgumentError) as caught:
         generate(Prompt("x"), options)
     assert caught.value.field == field
+    assert str(caught.value).startswith(f"{field}: must be ")
+    assert repr(value) in str(caught.value)
+
+
+def test_a_prompt_that_is_no_text_is_refused_in_our_words() -> None:
+    """Protobuf's own speak of built-in operations."""
+    prompt: Any = 5
+    with pytest.raises(InvalidArgumentError, match=r"^prompt: must be a text; got 5\.$"):
+        generate(Prompt(prompt), {})
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "soon"])
+def test_a_timeout_is_a_time(seconds: Any) -> None:
+    """Of one call, or of every call of a client; None is no limit."""
+    with pytest.raises(ValueError, match=r"^timeout: must be") as caught:
+        generate(Prompt("x"), {"timeout": seconds})
+    assert isinstance(caught.value, InvalidArgumentError)
+    with pytest.raises(InvalidArgumentError, match=r"^timeout: must be"):
+        Client("/s", timeout=seconds)
+    assert generate(Prompt("x"), {"timeout": None}).timeout is None
 
 
 def test_text_that_is_not_unicode_is_refused() -> None:
