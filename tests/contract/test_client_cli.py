@@ -105,6 +105,13 @@ def test_stdin_that_is_not_text_is_a_usage_error(autoglmctl: Command) -> None:
     assert (done.exit_code, done.stderr) == (2, "Error: Standard input is not UTF-8 text: byte 2 is 0xff.\n")
 
 
+@pytest.mark.parametrize("words", [["generate", ""], ["generate", "-"], ["tokenize", ""]])
+def test_an_empty_prompt_is_a_usage_error(autoglmctl: Command, words: list[str]) -> None:
+    """Said in a sentence, before anybody is asked."""
+    done = autoglmctl(*words, stdin="")
+    assert (done.exit_code, done.stderr) == (2, "Error: Say something: the prompt is empty.\n")
+
+
 def test_generate_json_is_one_object(server: ScriptedServer, autoglmctl: Command) -> None:
     """Everything that is known of the answer, under stable names."""
     server.play([started(), prefill(1, 2), token("a", 5, logprob=-0.5), finished("LENGTH")])

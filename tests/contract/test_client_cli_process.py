@@ -101,6 +101,7 @@ def test_ctrl_c_cancels_the_generation_and_exits_130(server: ScriptedServer, on_
     screen.interrupt()
     assert server.gone.wait(LIMIT_SECONDS)
     screen.until("half\r\n")
+    screen.until("(stopped)")
     assert screen.wait() == 130
     assert "Traceback" not in screen.seen
 

@@ -45,23 +45,33 @@ def generate(
     The prompt is sent as a user's message, through the model's chat template. Ctrl-C ends the generation.
     """
     options = asdict(model) | sampling.given() | _request(how)
-    with (
-        invocation.client() as client,
-        closing(_answer(invocation, how)) as answer,
-        client.stream(**_input(prompt, how), **options) as stream,
-    ):
-        for event in stream:
-            answer.add(event)
-        answer.finish()
+    answer = _answer(invocation, how)
+    try:
+        _ask(invocation, answer, _input(prompt, how) | options)
+    except KeyboardInterrupt:
+        invocation.terminal.remark("(stopped)")
+        raise
     if answer.was_cancelled:
         # By its request id, or by the daemon's operator: half an answer is no success.
         raise typer.Exit(exit_codes.ERROR)
 
 
 def read_prompt(prompt: str) -> str:
-    """The prompt, or standard input where it is "-"."""
-    if prompt != "-":
-        return prompt
+    """The prompt, or standard input where it is "-". Raises CommandError if there is nothing in it."""
+    text = _standard_input() if prompt == "-" else prompt
+    if not text:
+        raise CommandError("Say something: the prompt is empty.", exit_codes.USAGE)
+    return text
+
+
+def _ask(invocation: Invocation, answer: Answer, request: dict[str, Any]) -> None:
+    with invocation.client() as client, closing(answer), client.stream(**request) as stream:
+        for event in stream:
+            answer.add(event)
+        answer.finish()
+
+
+def _standard_input() -> str:
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
