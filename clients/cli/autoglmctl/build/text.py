@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from autoglmd.errors import InvalidArgumentError, ModelMissingError, TokenizerError
+from autoglmd.model.tokenizer import load_tokenizer
 
 DEFAULT_TEXT = "calibration_default.txt"
 WINDOW_TOKENS = 512
 MOST_TOKENS = 4096
 """Enough for stable scales; the keys and values of all of them are held in memory at once."""
 FEWEST_TOKENS = 2
+_ANY_VOCABULARY = 1 << 31
 
 
 def read_text(path: Path | None) -> str:
@@ -68,11 +70,6 @@ def windows(ids: np.ndarray, context_length: int, vocabulary: int) -> list[np.nd
 
 
 def _encode(folder: Path, text: str) -> list[int]:
-    if (folder / "tokenizer.model").is_file():
-        import sentencepiece
-
-        processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-        return list(processor.encode(text))
-    import tokenizers
-
-    return list(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids)
+    # The daemon's own: where a folder has two tokenizers it takes the same one, and begins prompts in the same way.
+    tokenizer, _ = load_tokenizer(folder, _ANY_VOCABULARY)
+    return tokenizer.encode(text, add_prefix=True)
