@@ -261,34 +261,3 @@ def test_tokenize_shows_ids_and_pieces(server: ScriptedServer, autoglmctl: Comma
     assert json.loads(autoglmctl("tokenize", "你好", "--json").stdout) == {"ids": [7, 8], "pieces": ["你", "好"]}
     autoglmctl("tokenize", "--chat", "你好")
     assert [request.WhichOneof("input") for request in server.requests] == ["prompt", "prompt", "chat"]
-
-
-def test_bench_measures_every_stream(server: ScriptedServer, autoglmctl: Command) -> None:
-    """The load is as asked for, and the summary has the numbers of it."""
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
-    server.play(*[answer("a", "b", "c")] * 4)
-    done = autoglmctl("bench", "--streams", "2", "--requests", "4", "--prompt-tokens", "5", "-n", "3", "--json")
-    result = json.loads(done.stdout)
-    assert (result["streams"], result["requests"], result["output_tokens"]) == (2, 4, 12)
-    prompts = [tuple(request.token_ids.ids) for request in server.requests[1:]]
-    assert len(set(prompts)) == 4
-    assert {len(prompt) for prompt in prompts} == {5}
-    assert all(request.ignore_eos and request.max_tokens == 3 for request in server.requests[1:])
-
-
-def test_bench_prints_a_table(server: ScriptedServer, autoglmctl: Command) -> None:
-    """A person sees first token and rates."""
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
-    server.play(answer("a", "b"))
-    shown = autoglmctl("bench", "-c", "1", "-n", "2").stdout
-    assert "1 requests, 1 at a time, prompts of 128 tokens, 2 tokens out" in shown
-    assert re.search(r"time to first token, median, s *│ 0\.\d{3}", shown)
-
-
-def test_bench_without_tokens_is_an_error(server: ScriptedServer, autoglmctl: Command) -> None:
-    """An empty answer cannot be measured, and is not averaged away."""
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
-    server.play([started(), finished()])
-    done = autoglmctl("bench", "-c", "1")
-    assert done.exit_code == 1
-    assert "without a single token" in done.stderr

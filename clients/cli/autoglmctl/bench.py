@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Ids that every vocabulary has, past the special tokens that most begin with.
 _LOWEST_ID = 300
 _STEP = "answering"
+# What the streams measured, and how many requests the daemon had no room for.
+Measured: TypeAlias = tuple[list[StreamTimes], int]
 
 
 @dataclass(frozen=True)
@@ -42,29 +44,38 @@ class Load:
 def bench(invocation: Invocation, model: ModelOption, load: Load) -> None:
     """Measure time to first token and tokens per second under concurrent streams.
 
+    Requests that the daemon has no room for, tried a few times, are counted as refused.
+
     Prompts are random tokens, each different, so that nothing is cached; answers run to their full length. Times are
     the client's own, from sending the request.
     """
     import asyncio
 
     with StepBars(invocation.terminal) as bars:
-        times = asyncio.run(_run(invocation, model.model, load, bars))
-    result = summarize(times, min(load.streams, load.total), load.prompt_tokens)
+        times, refused = asyncio.run(_run(invocation, model.model, load, bars))
+    result = summarize(times, min(load.streams, load.total), load.prompt_tokens, refused)
     invocation.show(result, lambda: _table(result))
 
 
-async def _run(invocation: Invocation, model: str, load: Load, bars: StepBars) -> list[StreamTimes]:
+async def _run(invocation: Invocation, model: str, load: Load, bars: StepBars) -> Measured:
     import asyncio
+
+    from openglm import CapacityError
 
     async with invocation.async_client() as client:
         served = await client.model(model)
         prompts = iter(random_prompts(load, served.vocab_size))
         times: list[StreamTimes] = []
+        refusals: list[CapacityError] = []
 
         async def work() -> None:
             for prompt in prompts:
-                times.append(await measure(client, prompt, model, load.tokens))
-                bars.show(_STEP, len(times) / load.total)
+                try:
+                    times.append(await measure(client, prompt, model, load.tokens))
+                except CapacityError as error:
+                    # What the others measure is no less true; how many were refused is part of the result.
+                    refusals.append(error)
+                bars.show(_STEP, (len(times) + len(refusals)) / load.total)
 
         bars.show(_STEP, 0.0)
         workers = [asyncio.create_task(work()) for _ in range(min(load.streams, load.total))]
@@ -73,7 +84,9 @@ async def _run(invocation: Invocation, model: str, load: Load, bars: StepBars) -
         finally:
             for worker in workers:
                 worker.cancel()
-    return times
+    if not times:
+        raise refusals[0]
+    return times, len(refusals)
 
 
 async def measure(
@@ -115,6 +128,8 @@ def _table(result: BenchResult) -> tuple[Any, ...]:
         f"{result.requests} requests, {result.streams} at a time, prompts of {result.prompt_tokens} tokens, "
         f"{result.output_tokens} tokens out"
     )
+    if result.refused:
+        title += f"; {result.refused} more were refused, because the daemon's line was full"
     return title, facts_table("", {label: f"{values[name]:{form}}" for label, (name, form) in _ROWS.items()})
 
 

@@ -35,6 +35,7 @@ class StreamTimes:
 class BenchResult:
     """All streams of a benchmark. Times in seconds, rates in tokens per second.
 
+    `requests` are those that were answered, `refused` those that the daemon had no room for.
     `total_tokens_per_second` is all tokens over the time from the first request to the last token.
     """
 
@@ -48,9 +49,10 @@ class BenchResult:
     stream_tokens_per_second_p50: float
     stream_tokens_per_second_min: float
     total_tokens_per_second: float
+    refused: int = 0
 
 
-def summarize(times: Sequence[StreamTimes], streams: int, prompt_tokens: int) -> BenchResult:
+def summarize(times: Sequence[StreamTimes], streams: int, prompt_tokens: int, refused: int = 0) -> BenchResult:
     """Add up what at least one stream measured; `prompt_tokens` is per request."""
     seconds = max(each.last for each in times) - min(each.begun for each in times)
     tokens = sum(each.tokens for each in times)
@@ -67,6 +69,7 @@ def summarize(times: Sequence[StreamTimes], streams: int, prompt_tokens: int) ->
         stream_tokens_per_second_p50=percentile(speeds, 50),
         stream_tokens_per_second_min=min(speeds),
         total_tokens_per_second=tokens / seconds if seconds > 0 else 0.0,
+        refused=refused,
     )
 
 

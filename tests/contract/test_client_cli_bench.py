@@ -1,0 +1,104 @@
+"""autoglmctl bench against a real server on a Unix socket."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from autoglmctl.app import build_app
+from openglm.v1 import models_pb2
+from tests.support.scripted_server import ScriptedServer, answer, finished, refusal, started
+
+MODEL = models_pb2.Model(
+    name="glm-small",
+    version="abc",
+    state=models_pb2.MODEL_STATE_READY,
+    is_default=True,
+    weights_bytes=12_300_000,
+    precision="int8-groups",
+    kv_precision="int8",
+    vocab_size=4000,
+    rows=8,
+)
+FULL = refusal("RESOURCE_EXHAUSTED", "QUEUE_FULL", retry_after=60, waiting=9, limit=8)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ScriptedServer]:
+    """A scripted daemon that runs during the test."""
+    with ScriptedServer(tmp_path / "s") as server:
+        yield server
+
+
+class Command:
+    """autoglmctl with --socket set."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def __call__(self, *words: str, stdin: str | bytes | None = None) -> Result:
+        """Run one command line."""
+        return CliRunner().invoke(build_app(), ["--socket", str(self._socket), *words], input=stdin)
+
+
+@pytest.fixture
+def autoglmctl(server: ScriptedServer) -> Command:
+    """The command, talking to the scripted daemon."""
+    return Command(server.path)
+
+
+def test_bench_measures_every_stream(server: ScriptedServer, autoglmctl: Command) -> None:
+    """The load is as asked for, and the summary has the numbers of it."""
+    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    server.play(*[answer("a", "b", "c")] * 4)
+    done = autoglmctl("bench", "--streams", "2", "--requests", "4", "--prompt-tokens", "5", "-n", "3", "--json")
+    result = json.loads(done.stdout)
+    assert (result["streams"], result["requests"], result["output_tokens"]) == (2, 4, 12)
+    prompts = [tuple(request.token_ids.ids) for request in server.requests[1:]]
+    assert len(set(prompts)) == 4
+    assert {len(prompt) for prompt in prompts} == {5}
+    assert all(request.ignore_eos and request.max_tokens == 3 for request in server.requests[1:])
+
+
+def test_bench_prints_a_table(server: ScriptedServer, autoglmctl: Command) -> None:
+    """A person sees first token and rates."""
+    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    server.play(answer("a", "b"))
+    shown = autoglmctl("bench", "-c", "1", "-n", "2").stdout
+    assert "1 requests, 1 at a time, prompts of 128 tokens, 2 tokens out" in shown
+    assert re.search(r"time to first token, median, s *│ 0\.\d{3}", shown)
+
+
+def test_bench_without_tokens_is_an_error(server: ScriptedServer, autoglmctl: Command) -> None:
+    """An empty answer cannot be measured, and is not averaged away."""
+    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    server.play([started(), finished()])
+    done = autoglmctl("bench", "-c", "1")
+    assert done.exit_code == 1
+    assert "without a single token" in done.stderr
+
+
+def test_bench_counts_the_refused_and_keeps_what_was_measured(server: ScriptedServer, autoglmctl: Command) -> None:
+    """A full line is a result, too; a person reads of it in the title. One minute is longer than a client waits."""
+    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    for words in ([], ["--json"]):
+        server.play([FULL], answer("a", "b"), [FULL])
+        done = autoglmctl("bench", "-c", "1", "--requests", "3", "-n", "2", *words)
+        assert (done.exit_code, done.stderr) == (0, "answering ...\n")
+        if words:
+            result = json.loads(done.stdout)
+            assert (result["requests"], result["refused"], result["output_tokens"]) == (1, 2, 2)
+        else:
+            assert "1 requests, 1 at a time" in done.stdout
+            assert "2 more were refused" in done.stdout
+
+
+def test_bench_of_a_daemon_that_refuses_everything_is_its_refusal(server: ScriptedServer, autoglmctl: Command) -> None:
+    """Nothing was measured, and trying later helps."""
+    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    server.play([FULL])
+    done = autoglmctl("bench", "-c", "1")
+    assert (done.exit_code, done.stderr) == (4, "answering ...\nError: Queue full.\n")
