@@ -10,10 +10,11 @@ from autoglmctl.failures import CommandError
 from autoglmctl.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from autoglmctl.options import GlobalOptions
-    from openglm import AsyncClient, Client, Tls
+    from openglm import AsyncClient, Client, OpenGLMError, Tls
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Invocation:
 
     def client(self) -> Client:
         """A blocking client of the daemon that the options name."""
-        from openglm import Client
+        from openglm import Client, RetryPolicy
 
-        return Client(self.address(), tls=self._tls())
+        return Client(self.address(), tls=self._tls(), retry=RetryPolicy(before_wait=self._loading_remark()))
 
     def async_client(self) -> AsyncClient:
         """An asyncio client of the same."""
@@ -53,6 +54,18 @@ class Invocation:
         from openglm import Tls
 
         return Tls(ca=options.tls_ca, cert=options.tls_cert, key=options.tls_key, server_name=options.tls_name)
+
+    def _loading_remark(self) -> Callable[[OpenGLMError, float], None]:
+        """Says once, to a person, why nothing comes."""
+        said = False
+
+        def remark(error: OpenGLMError, _seconds: float) -> None:
+            nonlocal said
+            if error.code == "MODEL_NOT_READY" and not (said or self.json):
+                self.terminal.remark("waiting for the model to load ...")
+                said = True
+
+        return remark
 
     def show(self, value: Any, table: Any) -> None:
         """Print `value` as JSON, or call `table` for what people read."""

@@ -1,7 +1,13 @@
 """What a stream's events mean, whoever reads them: the rules of the stream, and the answer that they add up to."""
 
 from openglm import _convert
-from openglm._errors import ConnectionLostError, DaemonNotRunningError, DeadlineExceededError, OpenGLMError
+from openglm._errors import (
+    ConnectionLostError,
+    DaemonNotRunningError,
+    DeadlineExceededError,
+    ModelNotReadyError,
+    OpenGLMError,
+)
 from openglm._models import Completion, Event, Finished, FinishReason, Started, Timings, Token, Usage
 from openglm._retry import Attempts
 from openglm.v1 import inference_pb2
@@ -46,11 +52,18 @@ class StreamState:
         usage = Usage(self._started.prompt_tokens, self._started.cached_tokens, self._output_tokens)
         return Finished(FinishReason.DEADLINE, usage, Timings())
 
-    def delay_after(self, error: OpenGLMError) -> float:
-        """Seconds to wait before the call is made again; raises `error` where it must not be."""
+    def may_be_loading(self, error: OpenGLMError) -> bool:
+        """Whether to ask what has become of the model, before `delay_after`."""
+        return not self._begun and isinstance(error, ModelNotReadyError) and self._attempts.may_wait_for_loading()
+
+    def delay_after(self, error: OpenGLMError, *, loading: bool = False) -> float:
+        """Seconds to wait before the call is made again; raises `error` where it must not be.
+
+        `loading`: its model is being loaded, which is worth a longer wait.
+        """
         if self._begun or not _surely_not_run(error):
             raise error
-        return self._attempts.delay_after(error)
+        return self._attempts.delay_while_loading(error) if loading else self._attempts.delay_after(error)
 
     def check_end(self) -> None:
         """The stream has ended without an error. Raises ConnectionLostError if Finished never came."""

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from openglm._errors import DeadlineExceededError, OpenGLMError
 
+# Between two tries while a model is loading: it takes seconds, and each try is small.
+_LOADING_PAUSE_SECONDS = 1.0
+
+
+def _say_nothing(_error: OpenGLMError, _seconds: float) -> None:
+    """Nobody wants to know of a wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -20,6 +27,8 @@ class RetryPolicy:
         attempts: tries in all; 1 switches retries off.
         first_delay_seconds: the wait after the first failure that names none; it doubles with each.
         longest_delay_seconds: the longest wait; if the daemon asks for more, its error is raised instead.
+        loading_seconds: how long a model that is being loaded is waited for; these tries are not counted.
+        before_wait: told the error and the seconds, before each wait.
         jitter: draws from [0, 1).
         clock: monotonic seconds.
     """
@@ -27,6 +36,8 @@ class RetryPolicy:
     attempts: int = 4
     first_delay_seconds: float = 0.1
     longest_delay_seconds: float = 30.0
+    loading_seconds: float = 30.0
+    before_wait: Callable[[OpenGLMError, float], object] = _say_nothing
     jitter: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
 
@@ -42,6 +53,21 @@ class Attempts:
         self._timeout = timeout
         self._deadline = None if timeout is None else policy.clock() + timeout
         self._failed = 0
+        self._refused_loading = 0
+        self._waited_loading = 0.0
+
+    def may_wait_for_loading(self) -> bool:
+        """Whether it matters if a model that is not ready is being loaded."""
+        return self._policy.attempts > 1
+
+    def delay_while_loading(self, error: OpenGLMError) -> float:
+        """Seconds to wait before the next try of a call whose model is being loaded. Raises as `delay_after` does."""
+        if self._waited_loading >= self._policy.loading_seconds:
+            raise error
+        self._refused_loading += 1
+        delay = min(self._delay(error.retry_after, self._refused_loading), _LOADING_PAUSE_SECONDS)
+        self._waited_loading += delay
+        return self._within_timeout(delay, error)
 
     def remaining(self) -> float | None:
         """Seconds left of the timeout, for the next try; `None` for no limit."""
@@ -59,18 +85,22 @@ class Attempts:
         self._failed += 1
         if not error.retryable or self._failed >= self._policy.attempts:
             raise error
-        delay = self._delay(error.retry_after)
+        delay = self._delay(error.retry_after, self._failed)
         if delay > self._policy.longest_delay_seconds:
             raise error
+        return self._within_timeout(delay, error)
+
+    def _within_timeout(self, delay: float, error: OpenGLMError) -> float:
         remaining = self.remaining()
         if remaining is not None and delay >= remaining:
             message = f"The timeout of {self._timeout:g} s leaves no room for another try. {error.message}"
             raise DeadlineExceededError(message) from error
+        self._policy.before_wait(error, delay)
         return delay
 
-    def _delay(self, asked: float | None) -> float:
+    def _delay(self, asked: float | None, refusals: int) -> float:
         """Never less than asked for; up to a quarter more, so that many clients do not come back at once."""
         if asked is not None:
             return asked * (1 + 0.25 * self._policy.jitter())
-        whole: float = self._policy.first_delay_seconds * 2 ** (self._failed - 1)
+        whole: float = self._policy.first_delay_seconds * 2 ** (refusals - 1)
         return min(whole, self._policy.longest_delay_seconds) * (1 - 0.5 * self._policy.jitter())
