@@ -15,11 +15,12 @@ def read(folder: Path) -> dict[str, Any]:
     """The bundle's checked configuration, the size of its weights, and its build report if it has one.
 
     Raises:
-        ModelMissingError, ModelCorruptError: it is not a bundle.
+        ModelMissingError, ModelCorruptError: it is not a bundle, or its graph or weights are not whole.
     """
     from autoglmd.model.bundle import read_bundle, weights_bytes
 
     bundle = read_bundle(folder)
+    _check_graph(bundle.graph)
     return {
         "folder": str(bundle.folder),
         "version": bundle.version,
@@ -51,8 +52,27 @@ def readable(facts: Mapping[str, Any]) -> dict[str, object]:
         "layers": facts["layers"],
         "KV heads": f"{facts['kv_heads']}, of {facts['head_size']} dimensions",
         "end of text": ", ".join(map(str, facts["eos_ids"])),
+        "graph": "its weights are all there; whether it computes, autoglmd serve finds out",
         "generation defaults": ", ".join(f"{name} {value}" for name, value in facts["defaults"].items()),
     } | _agreement(report)
+
+
+def _check_graph(graph: Path) -> None:
+    """Raise ModelCorruptError where the graph is none, or where its weights' files are shorter than it needs."""
+    from autoglmd.errors import ModelCorruptError
+    from autoglmd.model.onnx_file import read_graph
+
+    content = read_graph(graph)
+    if not content.operators:
+        raise ModelCorruptError(f"{graph} holds no graph. Copy the model again.")
+    needed: dict[str, int] = {}
+    for tensor in content.tensors.values():
+        needed[tensor.file] = max(needed.get(tensor.file, 0), tensor.offset + tensor.length)
+    for name, size in needed.items():
+        file = graph.parent / name
+        there = file.stat().st_size if file.is_file() else 0
+        if there < size:
+            raise ModelCorruptError(f"{file} has {there} bytes; the graph needs {size}. Copy the model again.")
 
 
 def _agreement(report: Mapping[str, Any]) -> dict[str, object]:

@@ -111,6 +111,30 @@ def test_inspect_of_a_folder_that_is_no_model_is_an_error(tmp_path: Path) -> Non
     assert "genai_config.json is missing" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("model.onnx", b"", "holds no graph"),
+        ("model.onnx", b"\xff" * 1000, "is not an ONNX model"),
+        ("model.onnx.data", b"x" * 1000, "has 1000 bytes; the graph needs"),
+        ("model.onnx.data", None, "has 0 bytes; the graph needs"),
+    ],
+)
+def test_inspect_of_a_corrupt_folder_is_an_error(
+    tmp_path: Path, name: str, content: bytes | None, complaint: str
+) -> None:
+    """An empty graph, one that is none, weights that are cut off or not there: none of them looks healthy."""
+    for file in FIXTURE.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = run("inspect", str(tmp_path))
+    assert done.exit_code == 1
+    assert complaint in done.stderr
+    assert str(tmp_path / name) in done.stderr
+
+
 def test_prepare_writes_where_it_is_told(tmp_path: Path) -> None:
     """A prepared folder with its key, made for this host."""
     done = run("prepare", str(FIXTURE), "--output", str(tmp_path / "prepared"), "--json")
