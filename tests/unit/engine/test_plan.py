@@ -180,6 +180,12 @@ def test_short_prompts_of_one_length_share_a_run() -> None:
     assert sorted(plan.batches, key=len) == [("other",), ("same0", "same1")]
 
 
+def test_padding_never_takes_a_step_over_its_budget() -> None:
+    """Three prompts that fill the step to the last token are not one run, which would compute two tokens more."""
+    plan = plan_step(view(waiting(22, name="a"), waiting(22, name="b"), waiting(20, name="c")), LIMITS)
+    assert plan.batches == (("a", "b"), ("c",))
+
+
 def test_prompts_of_one_token_have_nothing_to_prefill_and_share_no_run() -> None:
     """A one-token prompt goes straight to decoding; a run with a row of length 0 is not legal in onnxruntime."""
     plan = plan_step(view(*[waiting(10) for _ in range(3)], waiting(0, name="one")), LIMITS)

@@ -81,6 +81,14 @@ class Rig:
         """Wait until it is there."""
         assert await asyncio.to_thread(self.runner.reached.wait, LIMIT_SECONDS)
 
+    async def settle(self) -> None:
+        """Until the engine has ended everyone."""
+        async with asyncio.timeout(LIMIT_SECONDS):
+            stats = self.served.engine.stats
+            while stats.requests_finished < stats.requests_started:  # noqa: ASYNC110 - counters have no event
+                stats = self.served.engine.stats
+                await asyncio.sleep(0)
+
     def assert_empty(self) -> None:
         """Nobody is open, and the door, the router and the line know of nobody."""
         assert self.gateway.admission.count == 0
@@ -140,6 +148,9 @@ async def test_a_client_that_leaves_before_its_turn_leaves_nothing(rig: Rig) -> 
         isinstance(result, asyncio.CancelledError) for result in await asyncio.gather(*tasks, return_exceptions=True)
     )
     rig.assert_empty()
+    rig.runner.gate.set()
+    await rig.settle()
+    assert rig.served.engine.stats.output_tokens <= len(rig.runner.kv), "only the step that was running"
 
 
 async def test_a_running_request_can_be_cancelled_by_its_id(rig: Rig) -> None:
