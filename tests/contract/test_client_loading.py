@@ -75,8 +75,9 @@ def test_patience_ends(server: ScriptedServer, slept: list[float]) -> None:
 def test_the_timeout_ends_the_patience(server: ScriptedServer) -> None:
     """A caller in a hurry is told at once that there is no room for the next wait."""
     server.answer("GetModel", info("LOADING"))
-    server.play(*[[NOT_READY]] * 9)
-    clock = iter([100.0, 100.0, 100.0, *[200.0] * 9])
+    server.play([NOT_READY])
+    # When the deadline is set, when the call is made, and when a wait of 0.1 s is thought of.
+    clock = iter([100.0, 100.0, 109.95])
     policy = RetryPolicy(jitter=lambda: 0.0, clock=lambda: next(clock))
     with (
         Client(server.path, retry=policy, sleep=lambda _: None) as client,
