@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from openglm.v1 import admin_pb2, inference_pb2, models_pb2
-from tests.support.daemon_process import LIMIT_SECONDS, Talk, configure, serving
+from tests.support.daemon_process import LIMIT_SECONDS, DaemonProcess, Talk, configure, serving
 from tests.support.fixture_models import copy_bundle
 from tests.support.rich_status import reason
 
@@ -129,13 +129,22 @@ IDLE_SECONDS = 3.0
 
 
 async def test_an_idle_daemon_uses_no_processor_to_speak_of(tmp_path: Path) -> None:
-    """After work, and with clients connected, three seconds of nothing cost at most a hundredth of a processor."""
+    """After work, and with clients connected, three seconds of nothing cost at most a hundredth of a processor.
+
+    The cheapest of three such spells counts: a daemon that idles badly does so in each, and the end of its work, or
+    what the box does beside, is in one.
+    """
     with serving(configure(tmp_path)) as daemon:
         async with Talk(daemon.socket) as talk:
             await read(talk.inference.Generate(request(max_tokens=50), timeout=LIMIT_SECONDS))
             await talk.wait_idle()
-            before = daemon.resources.cpu_times()
-            await asyncio.sleep(IDLE_SECONDS)
-            after = daemon.resources.cpu_times()
-        used = after.user + after.system - before.user - before.system
-        assert used <= 0.01 * IDLE_SECONDS
+            used = [await processor_seconds(daemon, IDLE_SECONDS) for _ in range(3)]
+        assert min(used) <= 0.01 * IDLE_SECONDS
+
+
+async def processor_seconds(daemon: DaemonProcess, spell_seconds: float) -> float:
+    """What the daemon takes of a processor while that long passes."""
+    before = daemon.resources.cpu_times()
+    await asyncio.sleep(spell_seconds)
+    after = daemon.resources.cpu_times()
+    return after.user + after.system - before.user - before.system
