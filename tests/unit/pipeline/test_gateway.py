@@ -85,7 +85,7 @@ class Rig:
         """Until the engine has ended everyone."""
         async with asyncio.timeout(LIMIT_SECONDS):
             stats = self.served.engine.stats
-            while stats.requests_finished < stats.requests_started:  # noqa: ASYNC110 - counters have no event
+            while stats.requests_finished < stats.requests_started:
                 stats = self.served.engine.stats
                 await asyncio.sleep(0)
 
