@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from autoglmd.engine.sequence import SequenceRequest
+from autoglmd.model.bundle import resolve_folder
 from tests.support.fixture_models import TINY_MODELS
 from tests.support.ort_engine import Answer, alone, request, running
 
 CHUNKS = (8, 13, 256)
 # One token, two, three (a prefill of one), both sides of each chunk's half and end, several chunks.
-LENGTHS = (1, 2, 3, 5, 8, 9, 10, 14, 27, 28, 129, 130, 258, 300)
+LENGTHS = (1, 2, 3, 5, 8, 9, 10, 14, 27, 28, 66, 129, 130, 258, 300)
 
 
 def requests() -> list[SequenceRequest]:
@@ -36,7 +37,7 @@ def answers(model: str) -> dict[str, Answer]:
 def test_joining_and_leaving_neighbours_change_no_bit(
     model: str, answers: dict[str, Answer], chunk_tokens: int
 ) -> None:
-    """Fourteen prompts through four rows, joining while others decode: each answer is the one that it gets alone."""
+    """Fifteen prompts through four rows, joining while others decode: each answer is the one that it gets alone."""
     waves = requests()
     with running(model, rows=4, chunk_tokens=chunk_tokens) as engine:
         for number, each in enumerate(waves):
@@ -86,3 +87,14 @@ def test_greedy_answers_take_the_most_probable_token(model: str) -> None:
         assert report.top[0].logprob >= report.top[1].logprob
         assert np.isfinite(report.chosen.logprob)
     assert len({tuple(token for token, _ in answer) for answer in seen}) == 4
+
+
+def test_the_embedded_model_answers_alike_alone_and_in_company() -> None:
+    """What ships keeps the promise too, at its own size and with two threads."""
+    embedded = str(resolve_folder("bundled:glm-small"))
+    crowd = [each for each in requests() if len(each.prompt_ids) in {1, 3, 9, 66, 129, 300}]
+    expected = {each.sequence_id: alone(embedded, each, 512) for each in crowd}
+    with running(embedded, rows=3, chunk_tokens=64, threads=2) as engine:
+        engine.submit(*crowd)
+        engine.log.wait_ended(*expected)
+        assert {name: engine.answer(name) for name in expected} == expected
