@@ -51,6 +51,9 @@ class HostKvRows:
             # Private: shared anonymous memory is a file to the kernel, slower to touch, and commits what is only read.
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
             memory = mmap.mmap(-1, prod(shape) * tensor.dtype.itemsize, flags=flags)
+            with contextlib.suppress(OSError):
+                # Where huge pages are the default, one token per head would commit the whole row.
+                memory.madvise(mmap.MADV_NOHUGEPAGE)
             self._mappings.append(memory)
             self._buffers.append(np.frombuffer(memory, tensor.dtype).reshape(shape))
 

@@ -1,7 +1,9 @@
 """KV memory: where a row is, and what moves with it."""
 
 import ctypes
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from autoglmd.model.device import CPU
 from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows, KvTensor
 
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 ROWS, HEADS, CONTEXT, WIDTH = 3, 2, 8, 4
 TENSORS = (
     KvTensor("past.k", "present.k", np.dtype(np.float32), HEADS, WIDTH),
@@ -83,6 +86,17 @@ def test_host_rows_take_memory_only_where_they_are_written() -> None:
     assert process.memory_info().rss - before < 64 << 20
     rows._buffers[0][3, :, :12000] = 1
     assert process.memory_info().rss - before > 40 << 20
+
+
+@pytest.mark.skipif(not HUGE_PAGES.exists(), reason="this kernel has no transparent huge pages")
+def test_host_rows_are_kept_from_huge_pages() -> None:
+    """A page of two megabytes for the first token of each head would commit rows that nobody fills."""
+    rows = HostKvRows((KvTensor("k", "p", np.dtype(np.float32), 8, 128),), 2, 16384)
+    address = next(rows.pointers(1))
+    regions = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())[1:]
+    bounds = [tuple(int(end, 16) for end in region.split(" ", 1)[0].split("-")) for region in regions]
+    (ours,) = [region for region, (low, high) in zip(regions, bounds, strict=True) if low <= address < high]
+    assert "nh" in ours.rpartition("VmFlags:")[2].split()
 
 
 def test_resting_gives_the_memory_back_and_keeps_the_addresses() -> None:
