@@ -1,0 +1,79 @@
+"""A gateway over one fake model of two rows and four places, whose engine a test can stop in its tracks."""
+
+import asyncio
+from dataclasses import replace
+
+from autoglmd.host.clock import SystemClock
+from autoglmd.messages import Finished, GenerationRequest, SamplingParams, Started, StreamEvent, TokenPrompt
+from autoglmd.pipeline.catalog import Catalog
+from autoglmd.pipeline.gateway import Gateway
+from autoglmd.pipeline.router import Router
+from tests.support.fake_served import make_runner, serve
+
+LIMIT_SECONDS = 10.0
+PROMPT = (7, 8, 9)
+
+
+def no_status(_gateway: Gateway) -> None:
+    """The status is the app's; not needed here."""
+
+
+class GatewayRig:
+    """Everything between the edge and a model."""
+
+    def __init__(self) -> None:
+        clock = SystemClock()
+        self.router = Router(asyncio.get_running_loop())
+        self.runner = make_runner()
+        self.served = serve("tiny", self.runner, self.router, clock)
+        self.catalog = Catalog(("tiny", "other"), "tiny")
+        self.catalog.add(self.served)
+        self.gateway = Gateway(self.catalog, self.router, clock, no_status)  # type: ignore[arg-type]
+
+    def request(self, name: str, max_tokens: int | None = 5, **changes: object) -> GenerationRequest:
+        """A request with three prompt tokens."""
+        arrived = SystemClock().monotonic()
+        made = GenerationRequest(
+            name, "", TokenPrompt(PROMPT), SamplingParams(), max_tokens, (), False, None, arrived, "t"
+        )
+        return replace(made, **changes)  # type: ignore[arg-type]
+
+    async def read(self, request: GenerationRequest) -> list[StreamEvent]:
+        """A whole stream."""
+        async with asyncio.timeout(LIMIT_SECONDS):
+            return [event async for event in self.gateway.generate(request)]
+
+    def start(self, name: str, max_tokens: int = 100) -> "asyncio.Task[list[StreamEvent]]":
+        """A stream in the background."""
+        return asyncio.create_task(self.read(self.request(name, max_tokens)))
+
+    async def hold(self) -> None:
+        """Stop the engine in its next run. Only with something to run."""
+        self.runner.reached.clear()
+        self.runner.gate.clear()
+
+    async def wait_held(self) -> None:
+        """Wait until it is there."""
+        assert await asyncio.to_thread(self.runner.reached.wait, LIMIT_SECONDS)
+
+    async def settle(self) -> None:
+        """Until the engine has ended everyone."""
+        async with asyncio.timeout(LIMIT_SECONDS):
+            stats = self.served.engine.stats
+            while stats.requests_finished < stats.requests_started:
+                stats = self.served.engine.stats
+                await asyncio.sleep(0)
+
+    def assert_empty(self) -> None:
+        """Nobody is open, and the door, the router and the line know of nobody."""
+        assert self.gateway.admission.count == 0
+        assert self.router._listeners == {}
+        assert self.served.line._open == 0
+
+
+def end_of(events: list[StreamEvent]) -> Finished:
+    """The one Finished of a stream that began with Started."""
+    assert isinstance(events[0], Started)
+    assert [isinstance(event, Started | Finished) for event in events].count(True) == 2
+    assert isinstance(events[-1], Finished)
+    return events[-1]
