@@ -12,7 +12,7 @@ from openglm.v1 import inference_pb2
 from tests.support.daemon_process import LIMIT_SECONDS, Talk
 from tests.system.conftest import Pace, end_of, read, request, serving_paced, wait_for_kind
 
-STEP_SECONDS = 0.05
+STEP_SECONDS = 0.15
 # One that runs, and one that may have been planned while the news were on their way.
 STEPS_AFTER = 2
 LONG = request(prompt_tokens=480, max_tokens=4)
