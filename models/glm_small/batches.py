@@ -18,7 +18,7 @@ BATCHES_PER_POOL = 16
 _LONGEST_TOKENS = 2048
 _LONG_SHARE = 1 / 16
 _SYSTEM_SHARE = 0.04
-_TURN_COUNTS, _TURN_WEIGHTS = (1, 2, 3, 5), (70, 16, 9, 5)
+_TURN_COUNTS, _TURN_WEIGHTS = (1, 2, 3, 5), (60, 22, 12, 6)
 _SYSTEM_TEXTS = (
     "你是一个智能家居助手。",
     "你是 Open-AutoGLM。",

@@ -9,16 +9,16 @@ from models.glm_small.command import Command
 from models.glm_small.example import Example, Utterance, belongs, from_utterance
 from models.glm_small.grammar_file import LANGUAGES, Language, devices, words
 from models.glm_small.question import Asker
-from models.glm_small.split import Split, wants_held_out_pattern
+from models.glm_small.split import Split, Stage, wants_held_out_pattern
 from models.glm_small.utterance import Speaker
 
 _Drawn = TypeVar("_Drawn", Example, Utterance)
 Conversation = tuple[Example, ...]
 CATEGORIES = ("command", "two commands", "delayed", "scene", "implied", "follow-up", "about", "decline")
 
-_TURNS = {"command": 42, "two commands": 20, "delayed": 7, "scene": 4, "implied": 5, "question": 22}
+_TURNS = {"command": 34, "two commands": 28, "delayed": 7, "scene": 4, "implied": 5, "question": 22}
 _CHINESE_SHARE = 0.55
-_FOLLOW_UP_SHARE = 0.35
+_FOLLOW_UP_SHARE = 0.5
 _TWO_ROOMS_SHARE = 0.3
 _CAN_BE_DELAYED = ("on", "off", "open", "close", "start", "stop")
 _ATTEMPTS = 100_000
@@ -27,10 +27,11 @@ _ATTEMPTS = 100_000
 class Corpus:
     """An endless supply of turns and conversations of one split."""
 
-    def __init__(self, seed: int | str, split: Split = "train") -> None:
+    def __init__(self, seed: int | str, split: Split = "train", stage: Stage = "test") -> None:
         self._rng = Random(f"glm-small/{split}/{seed}")
         self._split: Split = split
-        only = wants_held_out_pattern(split)
+        self._stage: Stage = stage
+        only = stage if wants_held_out_pattern(split) else None
         self._speakers = {language: Speaker(self._rng, language, only) for language in LANGUAGES}
         self._askers = {language: Asker(self._rng, language, only) for language in LANGUAGES}
         self._makers: dict[str, Callable[[Language], Example]] = {
@@ -114,10 +115,13 @@ class Corpus:
 
     def _question(self, language: Language) -> Example:
         asker = self._askers[language]
-        return self._retry(asker.ask, lambda example: belongs(example.patterns, example.combinations, self._split))
+        return self._retry(asker.ask, lambda asked: self._belongs(asked.patterns, asked.combinations))
 
     def _accept(self, say: Callable[[], Utterance]) -> Utterance:
-        return self._retry(say, lambda said: belongs(said.patterns, said.combinations, self._split))
+        return self._retry(say, lambda said: self._belongs(said.patterns, said.combinations))
+
+    def _belongs(self, patterns: tuple[str, ...], combinations: tuple[str, ...]) -> bool:
+        return belongs(patterns, combinations, self._split, self._stage)
 
     def _retry(self, draw: Callable[[], _Drawn], fits: Callable[[_Drawn], bool]) -> _Drawn:
         for _ in range(_ATTEMPTS):

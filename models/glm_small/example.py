@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from models.glm_small.command import Command, render
 from models.glm_small.grammar_file import Language
-from models.glm_small.split import Split, held_out, wants_held_out_combination, wants_held_out_pattern
+from models.glm_small.split import Fate, Split, Stage, fate, wants_held_out_combination, wants_held_out_pattern
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,18 @@ def from_utterance(utterance: Utterance, text: str, category: str, language: Lan
     return Example(text, answer, category, language, utterance.patterns, utterance.combinations)
 
 
-def belongs(patterns: tuple[str, ...], combinations: tuple[str, ...], split: Split) -> bool:
+def belongs(patterns: tuple[str, ...], combinations: tuple[str, ...], split: Split, stage: Stage) -> bool:
     """Whether something made from these patterns and combinations may stand in this split.
 
-    Training takes it only if none is held out; evaluation only if each is held out that the split promises,
-    and none that it does not promise. What combines nothing has no place in a split of new combinations.
+    Training takes it only if none is held out; evaluation only if each is held out for this stage that the split
+    promises, and none that it does not promise. What combines nothing has no place in a split of new combinations.
     """
-    pattern_wanted, combination_wanted = wants_held_out_pattern(split), wants_held_out_combination(split)
-    if combination_wanted and not combinations:
+    pattern_fate: Fate = stage if wants_held_out_pattern(split) else "train"
+    combination_fate: Fate = stage if wants_held_out_combination(split) else "train"
+    if combination_fate != "train" and not combinations:
         return False
-    return all(held_out(key) == pattern_wanted for key in patterns) and all(
-        held_out(key) == combination_wanted for key in combinations
+    return all(fate(key) == pattern_fate for key in patterns) and all(
+        fate(key) == combination_fate for key in combinations
     )
 
 
@@ -58,7 +59,12 @@ def pattern_key(language: Language, pattern: str) -> str:
     return f"pattern|{language}|{pattern}"
 
 
-def preferred(options: tuple[str, ...], language: Language, only_held_out: bool) -> tuple[str, ...]:
-    """All patterns, or the held-out ones if only those are wanted and there are any."""
-    kept = tuple(pattern for pattern in options if held_out(pattern_key(language, pattern)))
-    return kept if only_held_out and kept else options
+def topic_key(language: Language, topic: str, subject: str) -> str:
+    """The key under which what a question is about may be held out."""
+    return f"topic|{language}|{topic}|{subject}"
+
+
+def preferred(options: tuple[str, ...], language: Language, wanted: Stage | None) -> tuple[str, ...]:
+    """All patterns, or those held out for one stage if only those are wanted and there are any."""
+    kept = tuple(pattern for pattern in options if fate(pattern_key(language, pattern)) == wanted)
+    return kept if wanted and kept else options

@@ -1,10 +1,10 @@
-"""The evaluation set: turns by split and category that share no held-out key with training."""
+"""The evaluation sets: turns by split and category that share no held-out key with training."""
 
 from dataclasses import dataclass
 
 from models.glm_small.corpus import Conversation, Corpus
 from models.glm_small.grammar_file import LANGUAGES, Language
-from models.glm_small.split import EVALUATION_SPLITS, Split
+from models.glm_small.split import EVALUATION_SPLITS, Split, Stage
 
 EVALUATION_SEED = 2026
 _COMBINED = ("command", "two commands", "delayed", "implied", "decline")
@@ -35,11 +35,11 @@ class Case:
         return self.conversation[-1].answer
 
 
-def cases(per_group: int, seed: int = EVALUATION_SEED) -> list[Case]:
-    """The evaluation set: per_group distinct cases of each split, category and language."""
+def cases(per_group: int, seed: int = EVALUATION_SEED, stage: Stage = "test") -> list[Case]:
+    """One evaluation set: per_group distinct cases of each split, category and language."""
     found: list[Case] = []
     for split in EVALUATION_SPLITS:
-        corpus = Corpus(seed, split)
+        corpus = Corpus(seed, split, stage)
         for category in _CATEGORIES[split]:
             for language in LANGUAGES:
                 found += _group(corpus, split, category, language, per_group)

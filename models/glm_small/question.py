@@ -3,10 +3,11 @@
 from random import Random
 
 from models.glm_small import manners, phrase
-from models.glm_small.example import Example, pattern_key, preferred
+from models.glm_small.example import Example, pattern_key, preferred, topic_key
 from models.glm_small.grammar_file import Language, Topic, questions, read
+from models.glm_small.split import Stage
 
-_DECLINED = {"knowledge": 5, "realtime": 2, "skills": 3, "unknown_device": 3, "unclear": 1}
+_DECLINED = {"knowledge": 8, "realtime": 4, "skills": 5, "unknown_device": 6, "unclear": 2}
 _INVENTED_SHARE = {"knowledge": 0.5, "unknown_device": 0.5, "realtime": 0.3, "skills": 0.3}
 _IDENTITY_WEIGHT = 3
 _SYLLABLES = [consonant + vowel for consonant in "bcdfghjklmnprstvwz" for vowel in "aeiou"]
@@ -16,10 +17,10 @@ _FIRST_ROW, _LAST_ROW = 0xB0, 0xD6  # the rows of GB2312 that hold its everyday 
 class Asker:
     """Asks random questions in one language."""
 
-    def __init__(self, rng: Random, language: Language, only_held_out: bool = False) -> None:
-        """Ask with all patterns, or, to find evaluation cases sooner, with held-out ones alone where there are any."""
+    def __init__(self, rng: Random, language: Language, only: Stage | None = None) -> None:
+        """Ask with all patterns, or, to find evaluation cases sooner, in those of one stage where there are any."""
         self._rng = rng
-        self._only_held_out = only_held_out
+        self._only: Stage | None = only
         self._language: Language = language
         self._topics = questions(language)
         self._weights = [_weight(topic) for topic in self._topics]
@@ -30,7 +31,7 @@ class Asker:
     def ask(self) -> Example:
         """A question of a random kind."""
         topic = self._rng.choices(self._topics, self._weights)[0]
-        pattern = self._rng.choice(preferred(topic.patterns, self._language, self._only_held_out))
+        pattern = self._rng.choice(preferred(topic.patterns, self._language, self._only))
         text, subjects = self._fill(topic, pattern)
         key = pattern_key(self._language, pattern)
         category = "decline" if topic.key in _DECLINED else "about"
@@ -40,7 +41,7 @@ class Asker:
         rng, subjects = self._rng, []
         while "{x}" in pattern:
             subject = self._subject(topic)
-            subjects.append(f"topic|{self._language}|{topic.key}|{subject}")
+            subjects.append(topic_key(self._language, topic.key, subject))
             pattern = pattern.replace("{x}", subject, 1)
         while "{n}" in pattern:
             pattern = pattern.replace("{n}", str(rng.randint(1, rng.choice((10, 100, 1000)))), 1)

@@ -16,6 +16,7 @@ from models.glm_small.grammar_file import (
     read,
     words,
 )
+from models.glm_small.split import Stage
 
 _INTENTS = ("action", "action", "set", "set", "set", "adjust", "query")
 
@@ -23,19 +24,19 @@ _INTENTS = ("action", "action", "set", "set", "set", "adjust", "query")
 class Speaker:
     """Says random commands in one language. Whether a command may be used is for the caller to judge."""
 
-    def __init__(self, rng: Random, language: Language, only_held_out: bool = False) -> None:
-        """Speak in all patterns, or, to find evaluation cases sooner, in held-out ones alone where there are any."""
+    def __init__(self, rng: Random, language: Language, only: Stage | None = None) -> None:
+        """Speak in all patterns, or, to find evaluation cases sooner, in those of one stage where there are any."""
         self._rng = rng
         self._language: Language = language
         self._words = words(language)
         table = read(f"patterns_{language}")
         groups = patterns(language).items()
-        self._patterns = {key: preferred(options, language, only_held_out) for key, options in groups}
+        self._patterns = {key: preferred(options, language, only) for key, options in groups}
         scenes = {key: expand_all(raw) for key, raw in table["scenes"].items()}
-        self._scenes = {key: preferred(options, language, only_held_out) for key, options in scenes.items()}
+        self._scenes = {key: preferred(options, language, only) for key, options in scenes.items()}
         implicit = [(tuple(entry["command"]), expand_all(entry["patterns"])) for entry in table["implicit"]]
-        self._implicit = [(command, preferred(options, language, only_held_out)) for command, options in implicit]
-        self._same_room = preferred(expand_all(table["words"]["same_room"]), language, only_held_out)
+        self._implicit = [(command, preferred(options, language, only)) for command, options in implicit]
+        self._same_room = preferred(expand_all(table["words"]["same_room"]), language, only)
 
     def any_command(self) -> Utterance:
         """A command to a random device."""

@@ -6,14 +6,26 @@ that training has not seen would also be segmented as it has not seen.
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import sentencepiece
 
 from models.glm_small.chat import SPECIAL_TOKENS
-from models.glm_small.grammar_file import LANGUAGES, attributes, devices, expand_all, patterns, questions, read, rooms
+from models.glm_small.example import pattern_key, topic_key
+from models.glm_small.grammar_file import (
+    LANGUAGES,
+    Language,
+    attributes,
+    devices,
+    expand_all,
+    patterns,
+    questions,
+    read,
+    rooms,
+)
 from models.glm_small.numerals import english
+from models.glm_small.split import fate
 
 PIECES = 4096
 
@@ -143,9 +155,9 @@ def _texts() -> Iterator[str]:
     for language in LANGUAGES:
         table = read(f"patterns_{language}")
         for group in patterns(language).values():
-            yield from group
+            yield from _trained(language, group)
         for raw in [*table["scenes"].values(), *(entry["patterns"] for entry in table["implicit"])]:
-            yield from expand_all(raw)
+            yield from _trained(language, expand_all(raw))
         yield from [*table["openers"], *table["closers"], *table["joiners"], *table["delays"]]
         yield from _question_texts(language)
     yield from (english(number) for number in range(100))
@@ -167,10 +179,15 @@ def _names() -> Iterator[str]:
             yield from [key, *choice["zh"], *choice["en"]] * 3
 
 
-def _question_texts(language: str) -> Iterator[str]:
+def _question_texts(language: Language) -> Iterator[str]:
     table = read(f"questions_{language}")
     yield from [*table["openers"], *table["closers"]]
-    for topic in questions("zh" if language == "zh" else "en"):
-        yield from topic.patterns
-        yield from topic.topics
+    for topic in questions(language):
+        yield from _trained(language, topic.patterns)
+        yield from (subject for subject in topic.topics if fate(topic_key(language, topic.key, subject)) == "train")
         yield from [topic.answer] * 5
+
+
+def _trained(language: Language, group: Iterable[str]) -> Iterator[str]:
+    # What is held out must not decide how text is cut, and a piece of it alone would never be trained.
+    return (pattern for pattern in group if fate(pattern_key(language, pattern)) == "train")

@@ -6,7 +6,7 @@ from models.glm_small.corpus import Corpus
 from models.glm_small.example import Example
 from models.glm_small.grammar_file import LANGUAGES, patterns, questions
 from models.glm_small.held_out import Case, cases
-from models.glm_small.split import Split, held_out
+from models.glm_small.split import Split, Stage, fate
 
 TURNS = 3000
 
@@ -27,7 +27,7 @@ def asked() -> list[Case]:
 
 def test_training_uses_no_held_out_pattern_and_no_held_out_combination(trained: list[Example]) -> None:
     """Whatever the training corpus says, none of its keys is held out."""
-    assert not [key for turn in trained for key in (*turn.patterns, *turn.combinations) if held_out(key)]
+    assert not [key for turn in trained for key in (*turn.patterns, *turn.combinations) if fate(key) != "train"]
 
 
 def test_every_evaluation_case_has_what_its_split_promises(asked: list[Case]) -> None:
@@ -35,8 +35,8 @@ def test_every_evaluation_case_has_what_its_split_promises(asked: list[Case]) ->
     for case in asked:
         last = case.conversation[-1]
         new_pattern, new_combination = case.split in ("pattern", "both"), case.split in ("combination", "both")
-        assert all(held_out(key) == new_pattern for key in last.patterns), case
-        assert all(held_out(key) == new_combination for key in last.combinations), case
+        assert all(fate(key) == ("test" if new_pattern else "train") for key in last.patterns), case
+        assert all(fate(key) == ("test" if new_combination else "train") for key in last.combinations), case
         assert last.combinations or not new_combination, case
 
 
@@ -47,7 +47,7 @@ def test_what_is_held_out_never_occurs_in_training(trained: list[Example], asked
         key
         for case in asked
         for key in (*case.conversation[-1].patterns, *case.conversation[-1].combinations)
-        if held_out(key)
+        if fate(key) == "test"
     }
     assert new
     assert seen.isdisjoint(new)
@@ -64,8 +64,21 @@ def test_about_a_tenth_of_the_patterns_is_held_out(language: str) -> None:
     language = "zh" if language == "zh" else "en"
     commands = [pattern for group in patterns(language).values() for pattern in group]
     asked = [pattern for topic in questions(language) for pattern in topic.patterns]
-    out = [pattern for pattern in commands + asked if held_out(f"pattern|{language}|{pattern}")]
+    out = [pattern for pattern in commands + asked if fate(f"pattern|{language}|{pattern}") == "test"]
     assert 0.06 < len(out) / len(commands + asked) < 0.14
+
+
+def test_what_training_is_watched_by_shares_nothing_new_with_the_test(asked: list[Case]) -> None:
+    """The development set has held-out keys of its own: watching it tells nothing about the test."""
+    watched = cases(per_group=4, stage="development")
+    assert watched
+    assert _new(watched, "development")
+    assert _new(watched, "test") == set() == _new(asked, "development")
+
+
+def _new(asked: list[Case], stage: Stage) -> set[str]:
+    last = [case.conversation[-1] for case in asked]
+    return {key for turn in last for key in (*turn.patterns, *turn.combinations) if fate(key) == stage}
 
 
 def test_the_evaluation_set_is_the_same_every_time() -> None:
