@@ -17,6 +17,7 @@ from autoglmd.host.clock import Clock
 from autoglmd.host.facts import read_facts
 from autoglmd.host.systemd import Notifier
 from autoglmd.messages import DaemonState, DaemonStatus, ModelState
+from autoglmd.model.bundle import resolve_folder
 from autoglmd.model.ort_runner import available_providers, onnxruntime_version
 from autoglmd.pipeline.apart import run_apart
 from autoglmd.pipeline.catalog import Catalog
@@ -55,7 +56,8 @@ class Daemon:
         self._started_at = self._clock.monotonic()
         self._router = Router(asyncio.get_running_loop())
         self._preparer = Preparer()
-        self._catalog = Catalog(tuple(config.models), config.default_model)
+        folders = {name: str(resolve_folder(model.path)) for name, model in config.models.items()}
+        self._catalog = Catalog(folders, config.default_model)
         self._gateway = Gateway(self._catalog, self._router, self._clock, self._describe)
         self._edge = EdgeServer(config.server, self._gateway, self._clock)
 
@@ -113,7 +115,7 @@ class Daemon:
 
     async def _load_models(self) -> None:
         prepared = self._config.state_dir / "prepared"
-        context = LoadContext(self._clock, self._router, read_facts().cores, prepared, self._preparer)
+        context = LoadContext(self._clock, self._router, read_facts().cores, prepared, self._preparer, self._tell)
         failed: AutoglmError | None = None
         for name, config in self._config.models.items():
             try:
@@ -135,6 +137,9 @@ class Daemon:
         if failed is not None:
             # Without the model that unnamed requests mean, starting would only hide the mistake.
             raise failed
+
+    def _tell(self, name: str, state: ModelState) -> None:
+        self._router.call(lambda: self._catalog.mark(name, state))
 
     async def _load(self, name: str, config: ModelConfig, context: LoadContext) -> ServedModel:
         self._notifier.starting(LOADING_SECONDS)

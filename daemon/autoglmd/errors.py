@@ -10,7 +10,7 @@ AutoglmError
 ├── CapacityError
 │   └── QueueFullError           the line is full; says when to come back
 ├── UnavailableError
-│   ├── ModelNotReadyError       loading, failed or absent
+│   ├── ModelNotReadyError       loading, preparing or failed; carries which, and why
 │   ├── DrainingError            the daemon is stopping
 │   └── EngineFailedError        a step raised; its sequences end, the daemon goes on
 ├── ModelError                   a bundle on disk cannot be used
@@ -129,13 +129,15 @@ class UnavailableError(AutoglmError):
 
 
 class ModelNotReadyError(UnavailableError):
-    """The model is known and not (yet) loaded."""
+    """The model is known and not (yet) loaded. `state` says whether that will pass: "failed" will not."""
 
     code = "MODEL_NOT_READY"
 
-    def __init__(self, name: str, detail: str) -> None:
-        super().__init__(f"Model {name!r} is not ready: {detail}")
+    def __init__(self, name: str, state: str, reason: str) -> None:
+        super().__init__(f"Model {name!r} is not ready: {reason}")
         self.name = name
+        self.state = state
+        self.reason = reason
 
 
 class DrainingError(UnavailableError):

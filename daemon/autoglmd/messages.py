@@ -19,6 +19,7 @@ class ModelState(Enum):
     """Whether a configured model can be asked."""
 
     LOADING = "loading"
+    PREPARING = "preparing"
     READY = "ready"
     FAILED = "failed"
     ABSENT = "absent"

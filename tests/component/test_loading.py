@@ -13,6 +13,7 @@ import pytest_asyncio
 from autoglmd.config import ModelConfig
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.facts import read_facts
+from autoglmd.messages import ModelState
 from autoglmd.model.prepare import GRAPH_FILE, KEY_FILE
 from autoglmd.pipeline import loading
 from autoglmd.pipeline.loading import LoadContext, load_model
@@ -23,12 +24,26 @@ from tests.support.fixture_models import FOLDER
 
 LIMIT_SECONDS = 20.0
 Load = Callable[..., ServedModel]
+Stage = tuple[str, ModelState]
+
+
+@pytest.fixture
+def stages() -> list[Stage]:
+    """What was told while models were loaded."""
+    return []
 
 
 @pytest_asyncio.fixture
-async def load(tmp_path: Path) -> AsyncIterator[Load]:
+async def load(tmp_path: Path, stages: list[Stage]) -> AsyncIterator[Load]:
     """Loads tiny models; their engines are stopped afterwards."""
-    context = LoadContext(SystemClock(), Router(asyncio.get_running_loop()), 1, tmp_path / "prepared", Preparer())
+    context = LoadContext(
+        SystemClock(),
+        Router(asyncio.get_running_loop()),
+        1,
+        tmp_path / "prepared",
+        Preparer(),
+        lambda name, state: stages.append((name, state)),
+    )
     loaded: list[ServedModel] = []
 
     def make(name: str = "tiny-int8", *, prepare: bool = True) -> ServedModel:
@@ -46,13 +61,15 @@ def damage(folder: Path) -> None:
     graph.write_bytes(b"\0" * graph.stat().st_size)
 
 
-async def test_the_prepared_copy_is_made_once_and_loaded(load: Load, tmp_path: Path) -> None:
-    """The second start finds it."""
+async def test_the_prepared_copy_is_made_once_and_loaded(load: Load, tmp_path: Path, stages: list[Stage]) -> None:
+    """The second start finds it; whoever looks meanwhile is told that the first makes it."""
     assert load().info.prepared
+    assert stages == [("tiny-int8", ModelState.PREPARING), ("tiny-int8", ModelState.LOADING)]
     key = tmp_path / "prepared" / "tiny-int8" / KEY_FILE
     made_at = key.stat().st_mtime_ns
     assert load().info.prepared
     assert key.stat().st_mtime_ns == made_at
+    assert stages[2:] == [("tiny-int8", ModelState.LOADING)]
 
 
 async def test_a_prepared_copy_that_does_not_load_is_removed_and_the_bundle_served(

@@ -46,7 +46,7 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         router = Router(asyncio.get_running_loop())
         self._context = LoadContext(SystemClock(), router, 1, folder / "prepared", Preparer())
-        self.catalog = Catalog(TINY_MODELS, "tiny-int8")
+        self.catalog = Catalog(dict.fromkeys(TINY_MODELS, ""), "tiny-int8")
         self.gateway = Gateway(self.catalog, router, SystemClock(), lambda _gateway: None)  # type: ignore[arg-type,return-value]
 
     def load(self, name: str = "tiny-int8", device: str = "cpu", **engine: int) -> ServedModel:

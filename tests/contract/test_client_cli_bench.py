@@ -3,29 +3,47 @@
 import json
 import re
 
-from openglm.v1 import models_pb2
+from google.rpc import status_pb2
+
+from openglm.v1 import inference_pb2, models_pb2
 from tests.support.scripted_command import FULL, MODEL, Command, autoglmctl, server
-from tests.support.scripted_server import ScriptedServer, answer, finished, started
+from tests.support.scripted_server import ScriptedServer, answer, finished, refusal, started
 
 __all__ = ["autoglmctl", "server"]
+
+LOADING = refusal("UNAVAILABLE", "MODEL_NOT_READY", name="glm-small", state="loading")
+
+
+def serve(server: ScriptedServer, *before: status_pb2.Status) -> None:
+    """A model that is there after these refusals."""
+    server.answer("Tokenize", *before, inference_pb2.TokenizeResponse(ids=[1], pieces=["a"]))
+    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
 
 
 def test_bench_measures_every_stream(server: ScriptedServer, autoglmctl: Command) -> None:
     """The load is as asked for, and the summary has the numbers of it."""
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    serve(server)
     server.play(*[answer("a", "b", "c")] * 4)
     done = autoglmctl("bench", "--streams", "2", "--requests", "4", "--prompt-tokens", "5", "-n", "3", "--json")
     result = json.loads(done.stdout)
     assert (result["streams"], result["requests"], result["output_tokens"]) == (2, 4, 12)
-    prompts = [tuple(request.token_ids.ids) for request in server.requests[1:]]
+    prompts = [tuple(request.token_ids.ids) for request in server.requests[2:]]
     assert len(set(prompts)) == 4
     assert {len(prompt) for prompt in prompts} == {5}
-    assert all(request.ignore_eos and request.max_tokens == 3 for request in server.requests[1:])
+    assert all(request.ignore_eos and request.max_tokens == 3 for request in server.requests[2:])
+
+
+def test_bench_waits_while_the_model_loads(server: ScriptedServer, autoglmctl: Command) -> None:
+    """Its vocabulary is asked for when it is known; the wait is no part of any time."""
+    serve(server, LOADING)
+    server.play(answer("a", "b"))
+    done = autoglmctl("bench", "-c", "1", "-n", "2")
+    assert (done.exit_code, done.stderr) == (0, "waiting for the model to load ...\nanswering ...\n")
 
 
 def test_bench_prints_a_table(server: ScriptedServer, autoglmctl: Command) -> None:
     """A person sees first token and rates."""
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    serve(server)
     server.play(answer("a", "b"))
     shown = autoglmctl("bench", "-c", "1", "-n", "2").stdout
     assert "1 requests, 1 at a time, prompts of 128 tokens, 2 tokens out" in shown
@@ -34,7 +52,7 @@ def test_bench_prints_a_table(server: ScriptedServer, autoglmctl: Command) -> No
 
 def test_bench_without_tokens_is_an_error(server: ScriptedServer, autoglmctl: Command) -> None:
     """An empty answer cannot be measured, and is not averaged away."""
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    serve(server)
     server.play([started(), finished()])
     done = autoglmctl("bench", "-c", "1")
     assert done.exit_code == 1
@@ -43,7 +61,7 @@ def test_bench_without_tokens_is_an_error(server: ScriptedServer, autoglmctl: Co
 
 def test_bench_counts_the_refused_and_keeps_what_was_measured(server: ScriptedServer, autoglmctl: Command) -> None:
     """A full line is a result, too; a person reads of it in the title. One minute is longer than a client waits."""
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    serve(server)
     for words in ([], ["--json"]):
         server.play([FULL], answer("a", "b"), [FULL])
         done = autoglmctl("bench", "-c", "1", "--requests", "3", "-n", "2", *words)
@@ -58,7 +76,7 @@ def test_bench_counts_the_refused_and_keeps_what_was_measured(server: ScriptedSe
 
 def test_bench_of_a_daemon_that_refuses_everything_is_its_refusal(server: ScriptedServer, autoglmctl: Command) -> None:
     """Nothing was measured, and trying later helps."""
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+    serve(server)
     server.play([FULL])
     done = autoglmctl("bench", "-c", "1")
     assert (done.exit_code, done.stderr) == (4, "answering ...\nError: Queue full.\n")

@@ -22,7 +22,7 @@ SAMPLES: list[errors.AutoglmError] = [
     errors.ModelNotFoundError("nope", ("glm-small", "glm-base")),
     errors.RequestIdInUseError("r1"),
     errors.QueueFullError(9, 8, 2.5),
-    errors.ModelNotReadyError("glm-small", "loading"),
+    errors.ModelNotReadyError("glm-small", "loading", "it is loading."),
     errors.DrainingError(),
 ]
 

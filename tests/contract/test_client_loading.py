@@ -4,20 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.rpc import status_pb2
 from typer.testing import CliRunner
 
 import openglm
 from autoglmctl.app import build_app
-from openglm import AsyncClient, Client, RetryPolicy
-from openglm.v1 import models_pb2
+from openglm import AsyncClient, AutoGLM, Client, RetryPolicy
+from openglm.v1 import inference_pb2, models_pb2
 from tests.support.scripted_server import ScriptedServer, answer, refusal
 
-NOT_READY = refusal("UNAVAILABLE", "MODEL_NOT_READY", name="glm-small")
+
+def not_ready(state: str) -> status_pb2.Status:
+    """A refusal because the model is in this state."""
+    return refusal("UNAVAILABLE", "MODEL_NOT_READY", name="glm-small", state=state, reason="it is not there yet.")
 
 
-def info(state: str) -> models_pb2.GetModelResponse:
-    """What GetModel says of the model."""
-    return models_pb2.GetModelResponse(model=models_pb2.Model(name="glm-small", state=f"MODEL_STATE_{state}"))
+NOT_READY = not_ready("loading")
 
 
 @pytest.fixture
@@ -41,12 +43,11 @@ def client(server: ScriptedServer, slept: list[float]) -> Iterator[Client]:
 
 
 def test_a_model_that_is_loading_is_waited_for(server: ScriptedServer, client: Client, slept: list[float]) -> None:
-    """More often than any other refusal, at most a second apart."""
-    server.answer("GetModel", info("LOADING"))
-    server.play(*[[NOT_READY]] * 6, answer("ok"))
+    """More often than any other refusal, at most a second apart; the refusal says enough, nothing else is asked."""
+    server.play(*[[NOT_READY]] * 4, *[[not_ready("preparing")]] * 2, answer("ok"))
     assert client.generate("x", model="glm-small").text == "ok"
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
-    assert server.requests[1].name == "glm-small"
+    assert {type(request) for request in server.requests} == {inference_pb2.GenerateRequest}
 
 
 async def test_the_asyncio_client_waits_for_it_too(server: ScriptedServer, slept: list[float]) -> None:
@@ -55,7 +56,6 @@ async def test_the_asyncio_client_waits_for_it_too(server: ScriptedServer, slept
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    server.answer("GetModel", info("LOADING"))
     server.play(*[[NOT_READY]] * 6, answer("ok"))
     async with AsyncClient(server.path, retry=RetryPolicy(jitter=lambda: 0.0), sleep=sleep) as client:
         assert (await client.generate("x")).text == "ok"
@@ -64,7 +64,6 @@ async def test_the_asyncio_client_waits_for_it_too(server: ScriptedServer, slept
 
 def test_patience_ends(server: ScriptedServer, slept: list[float]) -> None:
     """After the policy's seconds, the refusal is raised."""
-    server.answer("GetModel", info("LOADING"))
     server.play(*[[NOT_READY]] * 9)
     policy = RetryPolicy(jitter=lambda: 0.0, loading_seconds=2.0)
     with Client(server.path, retry=policy, sleep=slept.append) as client, pytest.raises(openglm.ModelNotReadyError):
@@ -74,7 +73,6 @@ def test_patience_ends(server: ScriptedServer, slept: list[float]) -> None:
 
 def test_the_timeout_ends_the_patience(server: ScriptedServer) -> None:
     """A caller in a hurry is told at once that there is no room for the next wait."""
-    server.answer("GetModel", info("LOADING"))
     server.play([NOT_READY])
     # When the deadline is set, when the call is made, and when a wait of 0.1 s is thought of.
     clock = iter([100.0, 100.0, 109.95])
@@ -86,21 +84,78 @@ def test_the_timeout_ends_the_patience(server: ScriptedServer) -> None:
         client.generate("x", timeout=10.0)
 
 
-@pytest.mark.parametrize("state", ["FAILED", "ABSENT"])
-def test_a_model_that_could_not_be_loaded_is_not(
-    server: ScriptedServer, client: Client, slept: list[float], state: str
+def test_a_model_that_could_not_be_loaded_is_not(server: ScriptedServer, client: Client, slept: list[float]) -> None:
+    """Asking again changes nothing, so it is said at once, with the reason."""
+    server.play([not_ready("failed")])
+    with pytest.raises(openglm.ModelNotReadyError) as caught:
+        client.generate("x")
+    error = caught.value
+    assert (error.name, error.state, error.reason) == ("glm-small", "failed", "it is not there yet.")
+    assert (error.retryable, slept) == (False, [])
+
+
+def test_a_state_that_we_do_not_know_gets_the_usual_tries(
+    server: ScriptedServer, client: Client, slept: list[float]
 ) -> None:
-    """The usual few tries, and no more."""
-    server.answer("GetModel", info(state))
-    server.play(*[[NOT_READY]] * 4)
+    """A newer daemon may have one."""
+    server.play(*[[not_ready("dreaming")]] * 4)
     with pytest.raises(openglm.ModelNotReadyError):
         client.generate("x")
     assert slept == [0.1, 0.2, 0.4]
 
 
+def test_tokenize_waits_for_it_too(server: ScriptedServer, client: Client, slept: list[float]) -> None:
+    """With the patience of a generation."""
+    server.answer("Tokenize", *[NOT_READY] * 6, inference_pb2.TokenizeResponse(ids=[1], pieces=["a"]))
+    assert client.tokenize("a").ids == (1,)
+    assert slept == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+async def test_so_does_that_of_the_asyncio_client(server: ScriptedServer, slept: list[float]) -> None:
+    """By the same rules."""
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    server.answer("Tokenize", *[NOT_READY] * 6, inference_pb2.TokenizeResponse(ids=[1], pieces=["a"]))
+    async with AsyncClient(server.path, retry=RetryPolicy(jitter=lambda: 0.0), sleep=sleep) as client:
+        assert (await client.tokenize("a")).ids == (1,)
+    assert len(slept) == 6
+
+
+def info(state: str, provider: str = "") -> models_pb2.GetModelResponse:
+    """What GetModel says of the model."""
+    model = models_pb2.Model(name="glm-small", state=f"MODEL_STATE_{state}", provider=provider)
+    return models_pb2.GetModelResponse(model=model)
+
+
+def test_autoglm_waits_for_it_before_it_looks_at_the_device(
+    server: ScriptedServer, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it loads, nobody knows yet where it will run; a warning would be a guess."""
+    monkeypatch.setattr("openglm._running_daemon.sleep", slept.append)
+    server.answer("GetModel", info("LOADING"), info("PREPARING"), info("READY", "CUDAExecutionProvider"))
+    with AutoGLM(device="cuda", address=server.path) as glm:
+        server.play(answer("ok"))
+        assert glm.generate("x") == "ok"
+    assert len(slept) == 2
+
+
+def test_the_patience_of_autoglm_ends(
+    server: ScriptedServer, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the first request says what is the matter."""
+    monkeypatch.setattr("openglm._running_daemon.sleep", slept.append)
+    server.answer("GetModel", *[info("LOADING")] * 99)
+    with AutoGLM(address=server.path) as glm:
+        assert 30 <= sum(slept) < 31
+        server.play([not_ready("failed")])
+        with pytest.raises(openglm.ModelNotReadyError):
+            glm.generate("x")
+
+
 def test_what_comes_after_loading_has_its_own_tries(server: ScriptedServer, client: Client, slept: list[float]) -> None:
     """All who waited come at once, and the line may be full."""
-    server.answer("GetModel", info("LOADING"))
     full = refusal("RESOURCE_EXHAUSTED", "QUEUE_FULL", retry_after=2.5)
     server.play(*[[NOT_READY]] * 5, [full], answer("ok"))
     assert client.generate("x").text == "ok"
@@ -108,7 +163,7 @@ def test_what_comes_after_loading_has_its_own_tries(server: ScriptedServer, clie
 
 
 def test_without_retries_there_is_no_waiting(server: ScriptedServer) -> None:
-    """And nobody asks why."""
+    """The first refusal is the last."""
     server.play([NOT_READY])
     with Client(server.path, retry=openglm.NO_RETRIES) as client, pytest.raises(openglm.ModelNotReadyError):
         client.generate("x")
@@ -118,8 +173,22 @@ def test_without_retries_there_is_no_waiting(server: ScriptedServer) -> None:
 @pytest.mark.parametrize(("words", "remark"), [([], "waiting for the model to load ...\n"), (["--json"], "")])
 def test_the_command_says_once_what_it_waits_for(server: ScriptedServer, words: list[str], remark: str) -> None:
     """On standard error, to a person."""
-    server.answer("GetModel", info("LOADING"))
     server.play([NOT_READY], [NOT_READY], answer("ok"))
     done = CliRunner().invoke(build_app(), ["--socket", str(server.path), "generate", "x", *words])
     assert (done.exit_code, done.stderr) == (0, remark)
     assert "ok" in done.stdout
+
+
+def test_the_command_waits_for_tokenize_too(server: ScriptedServer) -> None:
+    """And says so."""
+    server.answer("Tokenize", NOT_READY, inference_pb2.TokenizeResponse(ids=[1], pieces=["a"]))
+    done = CliRunner().invoke(build_app(), ["--socket", str(server.path), "tokenize", "a"])
+    assert (done.exit_code, done.stderr) == (0, "waiting for the model to load ...\n")
+    assert "1 tokens" in done.stdout
+
+
+def test_the_command_does_not_ask_to_try_later_what_has_failed(server: ScriptedServer) -> None:
+    """That is an error (1), not a refusal for now (4)."""
+    server.play([not_ready("failed")], *[[NOT_READY]] * 99)
+    done = CliRunner().invoke(build_app(), ["--socket", str(server.path), "generate", "x"])
+    assert (done.exit_code, len(server.requests)) == (1, 1)

@@ -26,7 +26,7 @@ class GatewayRig:
         self.router = Router(asyncio.get_running_loop())
         self.runner = make_runner()
         self.served = serve("tiny", self.runner, self.router, clock)
-        self.catalog = Catalog(("tiny", "other"), "tiny")
+        self.catalog = Catalog({"tiny": "", "other": ""}, "tiny")
         self.catalog.add(self.served)
         self.gateway = Gateway(self.catalog, self.router, clock, no_status)  # type: ignore[arg-type]
 

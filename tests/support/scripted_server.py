@@ -76,7 +76,7 @@ def answer(*pieces: str) -> Script:
 
 
 def refusal(
-    status: str, reason: str, *, retry_after: float | None = None, field: str = "", **facts: Any
+    status: str, reason: str, /, *, retry_after: float | None = None, field: str = "", **facts: Any
 ) -> status_pb2.Status:
     """A status with google.rpc details, as the daemon sends them."""
     message = f"{reason.replace('_', ' ').capitalize()}."

@@ -41,7 +41,9 @@ def chat(invocation: Invocation, model: ModelOption, sampling: SamplingOptions, 
         if editor.on_terminal:
             # Say now, not after the first question, if nobody is there to answer it.
             served = client.model(model.model)
-            invocation.terminal.remark(f"{served.name} {served.version}. /help shows the commands, Ctrl-D leaves.")
+            invocation.terminal.remark(
+                f"{served.name} {served.version or served.state}. /help shows the commands, Ctrl-D leaves."
+            )
         Repl(invocation, client, editor, Conversation(how.system)).run(options, stats=how.stats)
 
 

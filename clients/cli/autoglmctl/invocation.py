@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autoglmctl.options import GlobalOptions
-    from openglm import AsyncClient, Client, OpenGLMError, Tls
+    from openglm import AsyncClient, Client, OpenGLMError, RetryPolicy, Tls
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,15 @@ class Invocation:
 
     def client(self) -> Client:
         """A blocking client of the daemon that the options name."""
-        from openglm import Client, RetryPolicy
+        from openglm import Client
 
-        return Client(self.address(), tls=self._tls(), retry=RetryPolicy(before_wait=self._loading_remark()))
+        return Client(self.address(), tls=self._tls(), retry=self._patience())
 
     def async_client(self) -> AsyncClient:
         """An asyncio client of the same."""
         from openglm import AsyncClient
 
-        return AsyncClient(self.address(), tls=self._tls())
+        return AsyncClient(self.address(), tls=self._tls(), retry=self._patience())
 
     def address(self) -> str | Path | None:
         """The address that the options name, if they do. Raises CommandError if they name two."""
@@ -54,6 +54,11 @@ class Invocation:
         from openglm import Tls
 
         return Tls(ca=options.tls_ca, cert=options.tls_cert, key=options.tls_key, server_name=options.tls_name)
+
+    def _patience(self) -> RetryPolicy:
+        from openglm import RetryPolicy
+
+        return RetryPolicy(before_wait=self._loading_remark())
 
     def _loading_remark(self) -> Callable[[OpenGLMError, float], None]:
         """Says once, to a person, why nothing comes."""

@@ -14,7 +14,7 @@ from autoglmctl.quantities import byte_count
 if TYPE_CHECKING:
     from openglm import ModelInfo
 
-_STYLES = {"ready": "green", "loading": "yellow", "failed": "red"}
+_STYLES = {"ready": "green", "loading": "yellow", "preparing": "yellow", "failed": "red"}
 _USUAL_PROVIDER = "CPUExecutionProvider"
 
 

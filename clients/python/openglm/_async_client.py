@@ -15,9 +15,9 @@ from openglm._calls import GenerateOptions, MessageLike, Prompt, UnaryCall
 from openglm._cancellation import typed_cancellation
 from openglm._channel import Tls
 from openglm._connection import Connection
-from openglm._endpoint import PROBE_SECONDS, Endpoint
+from openglm._endpoint import Endpoint
 from openglm._events import StreamState
-from openglm._models import Completion, DaemonStatus, ModelInfo, ModelState, TokenizedText
+from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
 from openglm._retry import RetryPolicy
 
 T = TypeVar("T")
@@ -77,7 +77,6 @@ class AsyncClient:
             lambda timeout: call.start(self._connection, timeout),
             StreamState(self._endpoint.attempts(call.timeout)),
             self._endpoint.error,
-            lambda: self._is_loading(call.request.model),
             self._sleep,
         )
 
@@ -118,15 +117,6 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def _is_loading(self, model: str) -> bool:
-        question = _calls.model(model)
-        running = question.start(self._connection, PROBE_SECONDS)
-        try:
-            with typed_cancellation(running):
-                return question.read(await running).state is ModelState.LOADING
-        except grpc.RpcError:
-            return False
 
     async def _ask(self, call: UnaryCall[T]) -> T:
         attempts = self._endpoint.attempts()

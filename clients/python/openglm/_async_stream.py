@@ -29,13 +29,11 @@ class AsyncCompletionStream(AsyncIterator[Event]):
         open_call: Callable[[float | None], Any],
         state: StreamState,
         to_error: Callable[[grpc.RpcError], OpenGLMError],
-        is_loading: Callable[[], Awaitable[bool]],
         sleep: Callable[[float], Awaitable[object]] | None,
     ) -> None:
         self._open_call = open_call
         self._state = state
         self._to_error = to_error
-        self._is_loading = is_loading
         self._sleep = sleep
         self._call: Any = None
         self._cancelled = asyncio.Event()
@@ -52,8 +50,7 @@ class AsyncCompletionStream(AsyncIterator[Event]):
             if event is not None:
                 break
             # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
-            loading = self._state.may_be_loading(error) and await self._is_loading()
-            await (self._sleep or self._wait_cancelled)(self._state.delay_after(error, loading=loading))
+            await (self._sleep or self._wait_cancelled)(self._state.delay_after(error))
             self._call = None
         return event
 

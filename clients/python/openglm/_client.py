@@ -11,9 +11,9 @@ import grpc
 from openglm import _calls
 from openglm._calls import GenerateOptions, MessageLike, Prompt, UnaryCall
 from openglm._channel import Tls
-from openglm._endpoint import PROBE_SECONDS, Endpoint
+from openglm._endpoint import Endpoint
 from openglm._events import StreamState
-from openglm._models import Completion, DaemonStatus, ModelInfo, ModelState, TokenizedText
+from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
 from openglm._retry import RetryPolicy
 from openglm._stream import CompletionStream
 
@@ -82,7 +82,6 @@ class Client:
             lambda timeout: call.start(self._connection, timeout),
             StreamState(self._endpoint.attempts(call.timeout)),
             self._endpoint.error,
-            lambda: self._is_loading(call.request.model),
             self._sleep,
         )
 
@@ -123,13 +122,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _is_loading(self, model: str) -> bool:
-        question = _calls.model(model)
-        try:
-            return question.read(question.start(self._connection, PROBE_SECONDS)).state is ModelState.LOADING
-        except grpc.RpcError:
-            return False
 
     def _ask(self, call: UnaryCall[T]) -> T:
         attempts = self._endpoint.attempts()

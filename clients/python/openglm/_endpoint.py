@@ -15,9 +15,6 @@ from openglm._fields import check_timeout
 from openglm._retry import Attempts, RetryPolicy
 from openglm._status import error_from_rpc
 
-# For a small question between two tries of a call.
-PROBE_SECONDS = 2.0
-
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:

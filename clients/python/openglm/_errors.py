@@ -13,7 +13,7 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 ├── UnavailableError              the daemon cannot serve this now; `retry_after`
 │   ├── DaemonNotRunningError     nobody answers at the address (also a ConnectionError)
 │   ├── ConnectionLostError       the connection broke under the call (also a ConnectionError)
-│   ├── ModelNotReadyError        loading, failed or absent; `name`
+│   ├── ModelNotReadyError        loading, preparing or failed; `name`, `state`, `reason`
 │   ├── DrainingError             the daemon is stopping
 │   └── EngineFailedError         a step raised
 ├── ModelError                    a bundle on the box cannot be used
@@ -35,6 +35,7 @@ from typing import ClassVar
 from openglm._details import ErrorDetails
 
 NO_DETAILS = ErrorDetails()
+_LOADING = ("loading", "preparing")
 
 
 class OpenGLMError(Exception):
@@ -201,6 +202,26 @@ class ModelNotReadyError(UnavailableError):
     def name(self) -> str:
         """The model's name."""
         return self.details.metadata.get("name", "")
+
+    @property
+    def state(self) -> str:
+        """What it does instead: "loading", "preparing" or "failed", as in ModelState."""
+        return self.details.metadata.get("state", "")
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready, in a sentence."""
+        return self.details.metadata.get("reason", "")
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether it will be ready by itself."""
+        return self.state in _LOADING
+
+    @property
+    def retryable(self) -> bool:
+        """Not if it failed: nothing changes until the daemon starts again."""
+        return self.state != "failed"
 
 
 class DrainingError(UnavailableError):

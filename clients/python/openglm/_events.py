@@ -5,7 +5,6 @@ from openglm._errors import (
     ConnectionLostError,
     DaemonNotRunningError,
     DeadlineExceededError,
-    ModelNotReadyError,
     OpenGLMError,
 )
 from openglm._models import Completion, Event, Finished, FinishReason, Started, Timings, Token, Usage
@@ -52,18 +51,11 @@ class StreamState:
         usage = Usage(self._started.prompt_tokens, self._started.cached_tokens, self._output_tokens)
         return Finished(FinishReason.DEADLINE, usage, Timings())
 
-    def may_be_loading(self, error: OpenGLMError) -> bool:
-        """Whether to ask what has become of the model, before `delay_after`."""
-        return not self._begun and isinstance(error, ModelNotReadyError) and self._attempts.may_wait_for_loading()
-
-    def delay_after(self, error: OpenGLMError, *, loading: bool = False) -> float:
-        """Seconds to wait before the call is made again; raises `error` where it must not be.
-
-        `loading`: its model is being loaded, which is worth a longer wait.
-        """
+    def delay_after(self, error: OpenGLMError) -> float:
+        """Seconds to wait before the call is made again; raises `error` where it must not be."""
         if self._begun or not _surely_not_run(error):
             raise error
-        return self._attempts.delay_while_loading(error) if loading else self._attempts.delay_after(error)
+        return self._attempts.delay_after(error)
 
     def check_end(self) -> None:
         """The stream has ended without an error. Raises ConnectionLostError if Finished never came."""

@@ -22,6 +22,7 @@ class ModelState(StrEnum):
 
     UNSPECIFIED = "unspecified"
     LOADING = "loading"
+    PREPARING = "preparing"
     READY = "ready"
     FAILED = "failed"
     ABSENT = "absent"

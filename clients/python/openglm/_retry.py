@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from openglm._errors import DeadlineExceededError, OpenGLMError
+from openglm._errors import DeadlineExceededError, ModelNotReadyError, OpenGLMError
 
 # Between two tries while a model is loading: it takes seconds, and each try is small.
 _LOADING_PAUSE_SECONDS = 1.0
@@ -27,7 +27,7 @@ class RetryPolicy:
         attempts: tries in all; 1 switches retries off.
         first_delay_seconds: the wait after the first failure that names none; it doubles with each.
         longest_delay_seconds: the longest wait; if the daemon asks for more, its error is raised instead.
-        loading_seconds: how long a model that is being loaded is waited for; these tries are not counted.
+        loading_seconds: how long a model that is being loaded or prepared is waited for; these tries are not counted.
         before_wait: told the error and the seconds, before each wait.
         jitter: draws from [0, 1).
         clock: monotonic seconds.
@@ -56,19 +56,6 @@ class Attempts:
         self._refused_loading = 0
         self._waited_loading = 0.0
 
-    def may_wait_for_loading(self) -> bool:
-        """Whether it matters if a model that is not ready is being loaded."""
-        return self._policy.attempts > 1
-
-    def delay_while_loading(self, error: OpenGLMError) -> float:
-        """Seconds to wait before the next try of a call whose model is being loaded. Raises as `delay_after` does."""
-        if self._waited_loading >= self._policy.loading_seconds:
-            raise error
-        self._refused_loading += 1
-        delay = min(self._delay(error.retry_after, self._refused_loading), _LOADING_PAUSE_SECONDS)
-        self._waited_loading += delay
-        return self._within_timeout(delay, error)
-
     def remaining(self) -> float | None:
         """Seconds left of the timeout, for the next try; `None` for no limit."""
         if self._deadline is None:
@@ -82,12 +69,22 @@ class Attempts:
             OpenGLMError: `error` itself, where another try is of no use or not allowed.
             DeadlineExceededError: the timeout would pass while waiting.
         """
+        if isinstance(error, ModelNotReadyError) and error.is_loading and self._policy.attempts > 1:
+            return self._delay_while_loading(error)
         self._failed += 1
         if not error.retryable or self._failed >= self._policy.attempts:
             raise error
         delay = self._delay(error.retry_after, self._failed)
         if delay > self._policy.longest_delay_seconds:
             raise error
+        return self._within_timeout(delay, error)
+
+    def _delay_while_loading(self, error: OpenGLMError) -> float:
+        if self._waited_loading >= self._policy.loading_seconds:
+            raise error
+        self._refused_loading += 1
+        delay = min(self._delay(error.retry_after, self._refused_loading), _LOADING_PAUSE_SECONDS)
+        self._waited_loading += delay
         return self._within_timeout(delay, error)
 
     def _within_timeout(self, delay: float, error: OpenGLMError) -> float:

@@ -4,12 +4,14 @@ import os
 import socket
 import warnings
 from pathlib import Path
+from time import sleep
 
 from openglm._address import Address, default_candidates
 from openglm._client import Client
-from openglm._errors import ModelNotFoundError, OpenGLMError
+from openglm._details import ErrorDetails
+from openglm._errors import ModelNotFoundError, ModelNotReadyError, OpenGLMError
 from openglm._models import ModelInfo
-from openglm._retry import NO_RETRIES
+from openglm._retry import NO_RETRIES, Attempts, RetryPolicy
 
 _PROBE_SECONDS = 1.0
 # The default asks for nothing: a model that runs somewhere faster is as good.
@@ -19,7 +21,8 @@ _ANY_PROVIDER = ("auto", "cpu")
 def connect_running(address: str | Path | None, model: str, device: str) -> Client | None:
     """A client of the daemon that was named, or of the first that answers and knows the model; else `None`.
 
-    Warns where that daemon runs the model on another device than the one asked for.
+    A model that is being loaded is waited for, as a request would. Warns where that daemon runs the model on another
+    device than the one asked for.
 
     Raises:
         InvalidArgumentError: the address cannot be used.
@@ -64,8 +67,21 @@ def _answers(place: Address) -> bool:
 
 
 def _ask_for(place: str | Path, model: str) -> ModelInfo:
+    """What the daemon says of the model. Raises ModelNotReadyError where it is being loaded for too long."""
+    attempts = Attempts(RetryPolicy(), timeout=None)
     with Client(place, timeout=_PROBE_SECONDS, retry=NO_RETRIES) as probe:
-        return probe.model(model)
+        while True:
+            served = probe.model(model)
+            unready = _unready(served)
+            if not unready.is_loading:
+                return served
+            sleep(attempts.delay_after(unready))
+
+
+def _unready(served: ModelInfo) -> ModelNotReadyError:
+    """What a request for it would be told, if it were not ready."""
+    facts = {"name": served.name, "state": str(served.state), "reason": served.detail}
+    return ModelNotReadyError(f"Model {served.name!r} is {served.state}.", ErrorDetails(metadata=facts))
 
 
 def _warn(place: str, served: ModelInfo, device: str) -> None:

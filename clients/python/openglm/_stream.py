@@ -28,13 +28,11 @@ class CompletionStream(Iterator[Event]):
         open_call: Callable[[float | None], Any],
         state: StreamState,
         to_error: Callable[[grpc.RpcError], OpenGLMError],
-        is_loading: Callable[[], bool],
         sleep: Callable[[float], object] | None,
     ) -> None:
         self._open_call = open_call
         self._state = state
         self._to_error = to_error
-        self._is_loading = is_loading
         self._cancelled = threading.Event()
         self._sleep = sleep or self._cancelled.wait
         self._call: Any = None
@@ -51,8 +49,7 @@ class CompletionStream(Iterator[Event]):
             if event is not None:
                 break
             # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
-            loading = self._state.may_be_loading(error) and self._is_loading()
-            self._sleep(self._state.delay_after(error, loading=loading))
+            self._sleep(self._state.delay_after(error))
             self._call = None
         return event
 

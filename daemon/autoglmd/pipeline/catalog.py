@@ -1,18 +1,32 @@
 """The configured models and what has become of them. Lives on the event loop."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from autoglmd.errors import ModelNotFoundError, ModelNotReadyError
 from autoglmd.messages import ModelInfo, ModelState
 from autoglmd.pipeline.served import ServedModel
 
+_REASONS = {
+    ModelState.LOADING: "it is loading. Try again in a moment.",
+    ModelState.PREPARING: "it is being prepared for this box. Try again in a minute.",
+}
+
 
 class Catalog:
-    """Model names, their state, and those that are served."""
+    """Model names, their state, and those that are served.
 
-    def __init__(self, names: tuple[str, ...], default: str) -> None:
+    Args:
+        folders: where each model is looked for, by its name.
+        default: the name that an empty one means.
+    """
+
+    def __init__(self, folders: Mapping[str, str], default: str) -> None:
         self._default = default
-        self._infos = {name: ModelInfo(name, ModelState.LOADING, is_default=name == default) for name in names}
+        self._infos = {
+            name: ModelInfo(name, ModelState.LOADING, is_default=name == default, path=folder)
+            for name, folder in folders.items()
+        }
         self._served: dict[str, ServedModel] = {}
 
     def add(self, served: ServedModel) -> None:
@@ -21,8 +35,8 @@ class Catalog:
         self._served[name] = served
         self._infos[name] = replace(served.info, is_default=name == self._default)
 
-    def mark(self, name: str, state: ModelState, detail: str) -> None:
-        """A model could not be loaded, or is not on this box."""
+    def mark(self, name: str, state: ModelState, detail: str = "") -> None:
+        """A model is at another stage of loading, could not be loaded, or is not on this box."""
         self._infos[name] = replace(self._infos[name], state=state, detail=detail)
 
     def serving(self, name: str) -> ServedModel:
@@ -30,7 +44,7 @@ class Catalog:
 
         Raises:
             ModelNotFoundError: it is not configured, or its bundle is not on this box.
-            ModelNotReadyError: it is loading, or could not be loaded.
+            ModelNotReadyError: it is loading or being prepared, or could not be loaded.
         """
         info = self.info(name)
         if info.state is ModelState.ABSENT:
@@ -38,8 +52,8 @@ class Catalog:
                 name, tuple(self._served), f"Model {info.name!r} is not on this box: {info.detail}"
             )
         if info.name not in self._served:
-            detail = info.detail or f"it is {info.state.value}. Try again in a moment."
-            raise ModelNotReadyError(info.name, detail)
+            reason = info.detail or _REASONS.get(info.state, f"it is {info.state.value}.")
+            raise ModelNotReadyError(info.name, info.state.value, reason)
         return self._served[info.name]
 
     def info(self, name: str) -> ModelInfo:

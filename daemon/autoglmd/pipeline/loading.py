@@ -1,6 +1,7 @@
 """Loads a configured model: bundle, tokenizer, graph, engine. Takes seconds; run it in a thread."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class LoadContext:
     Attributes:
         cores: compute threads where the configuration does not say.
         prepared: the folder of prepared copies, one folder per model name.
+        tell: called in the thread that loads, when a model is at another stage.
     """
 
     clock: Clock
@@ -43,6 +45,7 @@ class LoadContext:
     cores: int
     prepared: Path
     preparer: Preparer
+    tell: Callable[[str, ModelState], None] = lambda _name, _state: None
 
 
 def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedModel:
@@ -95,7 +98,8 @@ def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadCo
     )
     if config.prepare and device.memory == "cpu":
         folder = (context.prepared / name).resolve()
-        context.preparer.ensure(bundle, folder, device.providers)
+        context.preparer.ensure(bundle, folder, device.providers, lambda: context.tell(name, ModelState.PREPARING))
+        context.tell(name, ModelState.LOADING)
         runner = _open_prepared(bundle, folder, shipped)
         if runner is not None:
             return runner

@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from autoglmd.errors import DrainingError
@@ -29,14 +30,19 @@ class Preparer:
         self._child: subprocess.Popen[str] | None = None
         self._stopped = False
 
-    def ensure(self, bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> None:
+    def ensure(
+        self, bundle: Bundle, folder: Path, providers: tuple[str, ...], begun: Callable[[], None] = lambda: None
+    ) -> None:
         """Make the prepared copy in `folder`, if it is not there or not for this host. A failure is logged.
+
+        `begun` is called before the work, where there is any.
 
         Raises:
             DrainingError: `stop` was called.
         """
         if find_prepared(bundle, folder, providers) is not None:
             return
+        begun()
         log.info("preparing a model for this host", extra={"bundle": str(bundle.folder), "folder": str(folder)})
         reason = self._run([*COMMAND, str(bundle.folder), str(folder)])
         if reason:

@@ -16,7 +16,7 @@ def served(name: str) -> ServedModel:
 @pytest.fixture
 def catalog() -> Catalog:
     """Three names, the first the default, of which one is loaded, one failed, one not looked at yet."""
-    catalog = Catalog(("a", "b", "c"), "a")
+    catalog = Catalog({name: f"/srv/{name}" for name in "abc"}, "a")
     catalog.add(served("a"))
     catalog.mark("b", ModelState.FAILED, "its weights are broken.")
     return catalog
@@ -31,15 +31,25 @@ def test_an_empty_name_means_the_default(catalog: Catalog) -> None:
 
 def test_a_model_that_failed_says_why(catalog: Catalog) -> None:
     """A request for it gets the reason that the operator gets."""
-    with pytest.raises(ModelNotReadyError, match="'b' is not ready: its weights are broken"):
+    with pytest.raises(ModelNotReadyError, match="'b' is not ready: its weights are broken") as caught:
         catalog.serving("b")
+    assert (caught.value.state, caught.value.reason) == ("failed", "its weights are broken.")
     assert catalog.info("b").state is ModelState.FAILED
 
 
-def test_a_model_that_is_loading_says_so(catalog: Catalog) -> None:
+@pytest.mark.parametrize("state", [ModelState.LOADING, ModelState.PREPARING])
+def test_a_model_that_is_loading_says_so(catalog: Catalog, state: ModelState) -> None:
     """The client may try again."""
-    with pytest.raises(ModelNotReadyError, match=r"it is loading\. Try again"):
+    catalog.mark("c", state)
+    with pytest.raises(ModelNotReadyError, match=r"it is (loading|being prepared).*\. Try again") as caught:
         catalog.serving("c")
+    assert (caught.value.name, caught.value.state) == ("c", state.value)
+
+
+def test_a_model_that_is_not_served_still_has_its_folder(catalog: Catalog) -> None:
+    """The operator sees where it was looked for."""
+    catalog.mark("c", ModelState.ABSENT, "/srv/c is not a folder.")
+    assert [catalog.info(name).path for name in "bc"] == ["/srv/b", "/srv/c"]
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(catalog: Catalog) -> None:

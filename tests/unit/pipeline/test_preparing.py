@@ -32,10 +32,12 @@ def test_a_copy_is_made_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_fits_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No child is started."""
-    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,))
+    """No child is started, and nobody is told that one was."""
+    begun: list[str] = []
+    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), lambda: begun.append("first"))
     monkeypatch.setattr(preparing, "COMMAND", ("/nonexistent",))
-    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,))
+    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), lambda: begun.append("second"))
+    assert begun == ["first"]
 
 
 def test_the_folder_that_we_were_started_in_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17openglm/v1/models.proto\x12\nopenglm.v1\"\x8a\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.openglm.v1.ModelState\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x12\n\nis_default\x18\x05 \x01(\x08\x12\x14\n\x0c\x61rchitecture\x18\x06 \x01(\t\x12\x0c\n\x04path\x18\x07 \x01(\t\x12\x15\n\rweights_bytes\x18\x08 \x01(\x03\x12\x11\n\tprecision\x18\t \x01(\t\x12\x14\n\x0ckv_precision\x18\n \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x0b \x01(\x05\x12\x0c\n\x04rows\x18\x0c \x01(\x05\x12\x12\n\nvocab_size\x18\r \x01(\x05\x12\x0e\n\x06layers\x18\x0e \x01(\x05\x12\x1a\n\x12kv_bytes_per_token\x18\x0f \x01(\x03\x12\x10\n\x08provider\x18\x10 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x11 \x01(\t\x12\x10\n\x08prepared\x18\x12 \x01(\x08\x12\x17\n\x0f\x62\x61tch_invariant\x18\x13 \x01(\x08\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.openglm.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.openglm.v1.Model*\x89\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_LOADING\x10\x01\x12\x15\n\x11MODEL_STATE_READY\x10\x02\x12\x16\n\x12MODEL_STATE_FAILED\x10\x03\x12\x16\n\x12MODEL_STATE_ABSENT\x10\x04\x32\x9c\x01\n\x06Models\x12K\n\nListModels\x12\x1d.openglm.v1.ListModelsRequest\x1a\x1e.openglm.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.openglm.v1.GetModelRequest\x1a\x1c.openglm.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17openglm/v1/models.proto\x12\nopenglm.v1\"\x8a\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.openglm.v1.ModelState\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x12\n\nis_default\x18\x05 \x01(\x08\x12\x14\n\x0c\x61rchitecture\x18\x06 \x01(\t\x12\x0c\n\x04path\x18\x07 \x01(\t\x12\x15\n\rweights_bytes\x18\x08 \x01(\x03\x12\x11\n\tprecision\x18\t \x01(\t\x12\x14\n\x0ckv_precision\x18\n \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x0b \x01(\x05\x12\x0c\n\x04rows\x18\x0c \x01(\x05\x12\x12\n\nvocab_size\x18\r \x01(\x05\x12\x0e\n\x06layers\x18\x0e \x01(\x05\x12\x1a\n\x12kv_bytes_per_token\x18\x0f \x01(\x03\x12\x10\n\x08provider\x18\x10 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x11 \x01(\t\x12\x10\n\x08prepared\x18\x12 \x01(\x08\x12\x17\n\x0f\x62\x61tch_invariant\x18\x13 \x01(\x08\"\x13\n\x11ListModelsRequest\"7\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.openglm.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"4\n\x10GetModelResponse\x12 \n\x05model\x18\x01 \x01(\x0b\x32\x11.openglm.v1.Model*\xa4\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_LOADING\x10\x01\x12\x15\n\x11MODEL_STATE_READY\x10\x02\x12\x16\n\x12MODEL_STATE_FAILED\x10\x03\x12\x16\n\x12MODEL_STATE_ABSENT\x10\x04\x12\x19\n\x15MODEL_STATE_PREPARING\x10\x05\x32\x9c\x01\n\x06Models\x12K\n\nListModels\x12\x1d.openglm.v1.ListModelsRequest\x1a\x1e.openglm.v1.ListModelsResponse\x12\x45\n\x08GetModel\x12\x1b.openglm.v1.GetModelRequest\x1a\x1c.openglm.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'openglm.v1.models_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODELSTATE']._serialized_start=602
-  _globals['_MODELSTATE']._serialized_end=739
+  _globals['_MODELSTATE']._serialized_end=766
   _globals['_MODEL']._serialized_start=40
   _globals['_MODEL']._serialized_end=434
   _globals['_LISTMODELSREQUEST']._serialized_start=436
@@ -43,6 +43,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMODELREQUEST']._serialized_end=545
   _globals['_GETMODELRESPONSE']._serialized_start=547
   _globals['_GETMODELRESPONSE']._serialized_end=599
-  _globals['_MODELS']._serialized_start=742
-  _globals['_MODELS']._serialized_end=898
+  _globals['_MODELS']._serialized_start=769
+  _globals['_MODELS']._serialized_end=925
 # @@protoc_insertion_point(module_scope)

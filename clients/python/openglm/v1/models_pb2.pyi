@@ -14,11 +14,13 @@ class ModelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_STATE_READY: _ClassVar[ModelState]
     MODEL_STATE_FAILED: _ClassVar[ModelState]
     MODEL_STATE_ABSENT: _ClassVar[ModelState]
+    MODEL_STATE_PREPARING: _ClassVar[ModelState]
 MODEL_STATE_UNSPECIFIED: ModelState
 MODEL_STATE_LOADING: ModelState
 MODEL_STATE_READY: ModelState
 MODEL_STATE_FAILED: ModelState
 MODEL_STATE_ABSENT: ModelState
+MODEL_STATE_PREPARING: ModelState
 
 class Model(_message.Message):
     __slots__ = ("name", "version", "state", "detail", "is_default", "architecture", "path", "weights_bytes", "precision", "kv_precision", "context_tokens", "rows", "vocab_size", "layers", "kv_bytes_per_token", "provider", "fallback", "prepared", "batch_invariant")
