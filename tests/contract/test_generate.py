@@ -1,7 +1,6 @@
 """`Inference.Generate` over the wire."""
 
 import asyncio
-import logging
 
 import grpc
 import pytest
@@ -19,7 +18,6 @@ from autoglmd.messages import (
     TokenText,
     Usage,
 )
-from autoglmd.telemetry.scope import current_scope
 from openglm.v1 import inference_pb2
 from tests.contract.conftest import Door
 from tests.support.fake_gateway import finished
@@ -28,15 +26,6 @@ from tests.support.rich_status import reason
 REQUEST = inference_pb2.GenerateRequest(prompt="你好", request_id="r1")
 LIMIT_SECONDS = 5
 Events = list[inference_pb2.GenerateResponse]
-
-
-class ScopeOfRecord(logging.Filter):
-    """Notes the scope in which a line was logged."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Lets everything through."""
-        record.scope = current_scope().fields
-        return True
 
 
 async def read_all(call: grpc.aio.UnaryStreamCall) -> tuple[Events, grpc.aio.AioRpcError | None]:
@@ -236,13 +225,20 @@ async def test_every_kind_of_event_has_its_place_on_the_wire(door: Door) -> None
     assert events[3].finished.stop == "。"
 
 
-async def test_log_lines_of_a_request_carry_its_ids(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+async def test_log_lines_of_a_request_carry_its_ids(door: Door) -> None:
     """Without being told: the scope is the call's."""
-    caplog.set_level(logging.INFO, logger="autoglmd")
-    with caplog.filtering(ScopeOfRecord()):
-        events, _ = await read_all(door.inference.Generate(REQUEST))
-    (line,) = [record for record in caplog.records if record.getMessage() == "finished"]
-    assert vars(line)["scope"] == {"request_id": "r1", "trace_id": events[0].started.trace_id}
+    events, _ = await read_all(door.inference.Generate(REQUEST))
+    assert door.gateway.scopes == [{"request_id": "r1", "trace_id": events[0].started.trace_id}]
+
+
+async def test_log_lines_of_a_request_whose_client_has_left_do_too(door: Door) -> None:
+    """It is closed in the same scope."""
+    door.gateway.hold.clear()
+    call = door.inference.Generate(REQUEST)
+    trace_id = (await call.read()).started.trace_id
+    call.cancel()
+    await asyncio.wait_for(door.gateway.closed.wait(), LIMIT_SECONDS)
+    assert door.gateway.scopes == [{"request_id": "r1", "trace_id": trace_id}]
 
 
 async def test_cancel_reaches_the_gateway(door: Door) -> None:

@@ -22,6 +22,7 @@ from autoglmd.messages import (
     TokenText,
     Usage,
 )
+from autoglmd.telemetry.scope import current_scope
 
 MODEL = ModelInfo(name="glm-small", state=ModelState.READY, is_default=True, rows=8, context_tokens=4096)
 
@@ -43,6 +44,7 @@ class FakeGateway:
         requests: every request that came through.
         closed: set when a stream was closed or cancelled before its end.
         streaming: set when a stream waits at `hold`.
+        scopes: the log scope in which each stream ended, however it did.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,7 @@ class FakeGateway:
         self.requests: list[GenerationRequest] = []
         self.closed = asyncio.Event()
         self.streaming = asyncio.Event()
+        self.scopes: list[dict[str, str]] = []
         self.cancelled: list[str] = []
         self.tokenized: list[tuple[str, TextPrompt | ChatPrompt]] = []
 
@@ -72,6 +75,8 @@ class FakeGateway:
         except (asyncio.CancelledError, GeneratorExit):
             self.closed.set()
             raise
+        finally:
+            self.scopes.append(current_scope().fields)
         if self.end is not None and not self.script:
             yield self.end
 

@@ -43,6 +43,27 @@ async def test_a_client_that_leaves_stops_its_computing(
     assert after.requests_finished == 1
 
 
+async def test_a_client_that_leaves_has_its_line_in_the_log(configured: Path, pace: Pace) -> None:
+    """One, with the reason and the counts: of one that cancels, of one whose deadline passes, of one that stays."""
+    with serving_paced(configured, pace) as daemon:
+        async with Talk(daemon.socket) as talk:
+            pace.seconds(STEP_SECONDS)
+            gone = talk.inference.Generate(request(prompt_tokens=5, max_tokens=500))
+            await wait_for_kind(gone, "token")
+            gone.cancel()
+            await talk.wait_idle()
+            await read(talk.inference.Generate(request(max_tokens=500), timeout=4 * STEP_SECONDS))
+            await talk.wait_idle()
+            pace.seconds(0)
+            await read(talk.inference.Generate(request(max_tokens=7)))
+        daemon.wait_log(lambda entry: entry["msg"] == "finished" and entry["reason"] == "length")
+        lines = [entry for entry in daemon.log if entry["msg"] == "finished"]
+    assert [line["reason"] for line in lines] == ["cancelled", "deadline", "length"]
+    assert [line["prompt_tokens"] for line in lines] == [5, 3, 3]
+    assert [line["output_tokens"] >= 1 for line in lines] == [True] * 3
+    assert all(line["request_id"] and line["trace_id"] for line in lines)
+
+
 @pytest.mark.parametrize(("asked", "kind"), [(LONG, "prefill"), (ANSWER, "token")])
 async def test_cancel_stops_the_computing_and_finishes_the_stream(
     talk: Talk, asked: inference_pb2.GenerateRequest, kind: str

@@ -1,6 +1,5 @@
 """The `Inference` service."""
 
-import logging
 from contextlib import aclosing
 
 import grpc
@@ -23,8 +22,6 @@ from autoglmd.messages import Finished, FinishReason, GenerationRequest
 from autoglmd.telemetry.scope import current_scope, name_request
 from openglm.v1 import inference_pb2
 
-log = logging.getLogger(__name__)
-
 
 class InferenceServicer:
     """Answers with what the gateway streams. Methods bear the contract's names, in snake case."""
@@ -41,7 +38,6 @@ class InferenceServicer:
             generation = generation_request(request, call)
             name_request(generation.request_id)
             finished = await self._stream(generation, context)
-        log.info("finished", extra=_figures(finished))
         await _end(finished, context)
 
     async def tokenize(
@@ -86,16 +82,3 @@ async def _abort_with(error: Exception, context: grpc.aio.ServicerContext) -> No
         # Not one of ours: the guard logs it, and tells nobody outside what it was.
         raise error
     await abort(context, status_of(error))
-
-
-def _figures(finished: Finished) -> dict[str, object]:
-    return {
-        "reason": finished.reason.value,
-        "prompt_tokens": finished.usage.prompt_tokens,
-        "cached_tokens": finished.usage.cached_tokens,
-        "output_tokens": finished.usage.output_tokens,
-        "queue_ms": round(finished.timings.queue * 1e3, 3),
-        "prefill_ms": round(finished.timings.prefill * 1e3, 3),
-        "decode_ms": round(finished.timings.decode * 1e3, 3),
-        "total_ms": round(finished.timings.total * 1e3, 3),
-    }

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 from collections.abc import AsyncGenerator, Callable
 
 from autoglmd.engine.sequence import SequenceRequest
@@ -10,6 +11,7 @@ from autoglmd.host.clock import Clock
 from autoglmd.messages import (
     ChatPrompt,
     DaemonStatus,
+    Finished,
     FinishReason,
     GenerationRequest,
     ModelInfo,
@@ -24,6 +26,8 @@ from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
 from autoglmd.pipeline.stream import AnswerStream
 from autoglmd.pipeline.tokenizing import Tokenizing
+
+log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -107,7 +111,23 @@ class Gateway:
     def _close(self, entry: OpenRequest) -> None:
         """Runs on every path: the stream ended, the client vanished, or the request was refused."""
         entry.served.prefetcher.discard(entry.job)
+        finished = entry.stream.close()
         if not entry.stream.engine_ended:
             self._end(entry, FinishReason.CANCELLED)
         self._router.forget(entry.job.sequence_id)
         self.admission.leave(entry)
+        if finished is not None:
+            log.info("finished", extra={"model": entry.served.info.name} | _figures(finished))
+
+
+def _figures(finished: Finished) -> dict[str, object]:
+    return {
+        "reason": finished.reason.value,
+        "prompt_tokens": finished.usage.prompt_tokens,
+        "cached_tokens": finished.usage.cached_tokens,
+        "output_tokens": finished.usage.output_tokens,
+        "queue_ms": round(finished.timings.queue * 1e3, 3),
+        "prefill_ms": round(finished.timings.prefill * 1e3, 3),
+        "decode_ms": round(finished.timings.decode * 1e3, 3),
+        "total_ms": round(finished.timings.total * 1e3, 3),
+    }

@@ -27,6 +27,10 @@ from autoglmd.pipeline.answer import AnswerText
 
 # How much of a prompt that is continued decides what its first new token looks like.
 _CONTINUED_TOKENS = 8
+# A client's clock runs out a little before ours: its timeout is rounded up on the wire, by at most a hundredth, and
+# takes a moment to arrive.
+_DEADLINE_ROUNDING = 0.01
+_DEADLINE_TRAVEL_SECONDS = 0.01
 
 Item = SequenceRequest | Exception | EngineEvent
 
@@ -51,7 +55,8 @@ class AnswerStream:
         self._first_at: float | None = None
         self.row_seconds: float | None = None
         """How long a whole answer took its row; `None` before, and for one that ended in any other way."""
-        self.finished = False
+        self._refused = False
+        self._finished: Finished | None = None
         # After a stop string the stream is finished and the engine does not know yet.
         self.engine_ended = False
 
@@ -69,15 +74,30 @@ class AnswerStream:
         """The stream. Raises, before its first event, why the request cannot be served."""
         item = await self._items.get()
         if isinstance(item, Exception):
-            self.finished = self.engine_ended = True
+            self._refused = self.engine_ended = True
             raise item
         yield self._started(item)
         while True:
             for event in self._heard(item):
                 yield event
-            if self.finished:
+            if self._finished is not None:
                 return
             item = await self._items.get()
+
+    def close(self) -> Finished | None:
+        """How it ended, also where nobody is there to hear it. `None`: it was refused, and never began."""
+        if self._finished is None and not self._refused:
+            now = self._clock.monotonic()
+            self._finish(self._reason_to_leave(now), now, None)
+        return self._finished
+
+    def _reason_to_leave(self, now: float) -> FinishReason:
+        """What made the client vanish. At its deadline gRPC leaves at once, and the engine looks at its next step."""
+        deadline, arrived = self._request.deadline, self._request.arrived
+        if deadline is None:
+            return FinishReason.CANCELLED
+        margin = _DEADLINE_ROUNDING * (deadline - arrived) + _DEADLINE_TRAVEL_SECONDS
+        return FinishReason.DEADLINE if now >= deadline - margin else FinishReason.CANCELLED
 
     def _started(self, item: SequenceRequest | EngineEvent) -> Started:
         seed = self._request.sampling.seed or 0
@@ -127,11 +147,11 @@ class AnswerStream:
         yield self._finish(reason, item.at, None if self._text.stop else error)
 
     def _finish(self, reason: FinishReason, at: float, error: Exception | None) -> Finished:
-        self.finished = True
         if self._admitted_at is not None and reason in (FinishReason.STOP, FinishReason.LENGTH):
             self.row_seconds = at - self._admitted_at
         usage = Usage(self._prompt_tokens, 0, self._output_tokens)
-        return Finished(reason, usage, self._timings(at), self._text.stop, error)
+        self._finished = Finished(reason, usage, self._timings(at), self._text.stop, error)
+        return self._finished
 
     def _timings(self, ended_at: float) -> Timings:
         arrived = self._request.arrived

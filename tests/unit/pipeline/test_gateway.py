@@ -1,6 +1,8 @@
 """The gateway: streams open, end and leave nothing behind, whoever ends them."""
 
 import asyncio
+import contextlib
+import logging
 
 import pytest
 
@@ -90,6 +92,43 @@ async def test_everyone_without_a_row_is_counted_as_waiting(rig: GatewayRig) -> 
     rig.runner.gate.set()
     await asyncio.gather(*tasks)
     assert rig.served.stats.waiting == 0
+
+
+def finished_lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, int, int]]:
+    """Reason, prompt tokens and output tokens of every "finished" in the log."""
+    found = [vars(record) for record in caplog.records if record.getMessage() == "finished"]
+    return [(line["reason"], line["prompt_tokens"], line["output_tokens"]) for line in found]
+
+
+async def test_a_request_logs_its_end_once(rig: GatewayRig, caplog: pytest.LogCaptureFixture) -> None:
+    """One that was answered; one that was refused has none."""
+    caplog.set_level(logging.INFO)
+    await rig.read(rig.request("r"))
+    with pytest.raises(PromptTooLongError):
+        await rig.read(rig.request("long", CONTEXT))
+    with pytest.raises(ModelNotFoundError):
+        await rig.read(rig.request("lost", model="nobody"))
+    assert finished_lines(caplog) == [("length", 3, 5)]
+
+
+async def test_a_client_that_vanishes_leaves_one_line(rig: GatewayRig, caplog: pytest.LogCaptureFixture) -> None:
+    """From the middle of its answer, and from the line, where nobody has counted its prompt yet."""
+    caplog.set_level(logging.INFO)
+    async with contextlib.aclosing(rig.gateway.generate(rig.request("gone", 100))) as events:
+        read = 0
+        async for event in events:
+            read += len(event.ids) if isinstance(event, TokenText) else 0
+            if read >= 3:
+                break
+    await rig.hold()
+    tasks = [rig.start(f"r{number}", 3) for number in range(6)]
+    await rig.wait_held()
+    tasks[5].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[5]
+    rig.runner.gate.set()
+    await asyncio.gather(*tasks[:5])
+    assert finished_lines(caplog) == [("cancelled", 3, read), ("cancelled", 0, 0), *[("length", 3, 3)] * 5]
 
 
 async def test_a_full_line_refuses_before_the_first_event(rig: GatewayRig) -> None:

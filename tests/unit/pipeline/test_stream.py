@@ -115,6 +115,42 @@ async def test_a_refusal_is_raised_before_the_first_event() -> None:
     assert stream.engine_ended
 
 
+async def test_a_refused_stream_has_no_end_to_tell() -> None:
+    """It never began."""
+    stream = AnswerStream(request(), "tiny", "v1", TOKENIZER, FakeClock())
+    stream.put(PromptTooLongError(9, 1, 8, "the context"))
+    with pytest.raises(PromptTooLongError):
+        await anext(stream.events())
+    assert stream.close() is None
+
+
+async def test_a_stream_that_was_heard_to_its_end_closes_with_that_end() -> None:
+    """Closing changes nothing about it."""
+    events, stream = await heard([SEQUENCE, *emitted("a"), ended(FinishReason.LENGTH)])
+    assert stream.close() == last(events)
+
+
+@pytest.mark.parametrize(
+    ("left_at", "reason"),
+    [(101.0, FinishReason.CANCELLED), (109.8, FinishReason.CANCELLED), (109.9, FinishReason.DEADLINE)],
+)
+async def test_a_stream_that_nobody_hears_any_more_ends_with_what_came(left_at: float, reason: FinishReason) -> None:
+    """It was cancelled; or its deadline, which a client keeps a little too early, has passed."""
+    clock = FakeClock()
+    stream = AnswerStream(replace(request(), deadline=110.0), "tiny", "v1", TOKENIZER, clock)
+    for item in (SEQUENCE, Admitted("r#0", 100.25), *emitted("ab", at=100.5)):
+        stream.put(item)
+    events = stream.events()
+    assert isinstance(await anext(events), Started)
+    assert isinstance(await anext(events), TokenText)
+    await events.aclose()
+    clock.now = left_at
+    finished = stream.close()
+    assert finished is not None
+    assert (finished.reason, finished.usage) == (reason, Usage(3, 0, 1))
+    assert finished.timings.total == left_at - ARRIVED
+
+
 async def test_progress_is_told_between_the_chunks_but_not_at_the_end() -> None:
     """The last chunk needs no progress: a token follows at once."""
     events, _ = await heard([SEQUENCE, Prefilled("r#0", 4, 9), Prefilled("r#0", 9, 9), ended(FinishReason.LENGTH)])
