@@ -85,11 +85,13 @@ proto-check: $(VENV)/.dev
 	$(PROTOC) --python_out=$$fresh --pyi_out=$$fresh --grpc_python_out=$$fresh proto/openglm/v1/*.proto; \
 	diff -r -x __pycache__ -x __init__.py $$fresh/openglm/v1 $(STUBS) || { echo "stubs are stale: make proto"; exit 1; }
 
-docs: $(VENV)/.run ## make the configuration reference anew
+docs: $(VENV)/.dev ## make the references of the configuration and the API anew
 	$(BIN)/python -m docs.generate_configuration > docs/configuration.md
+	$(BIN)/python -m docs.generate_api > docs/api.md
 
-docs-check: $(VENV)/.run
+docs-check: $(VENV)/.dev
 	@$(BIN)/python -m docs.generate_configuration | diff - docs/configuration.md || { echo "stale: make docs"; exit 1; }
+	@$(BIN)/python -m docs.generate_api | diff - docs/api.md || { echo "stale: make docs"; exit 1; }
 
 glm-small: $(VENV)/.build ## train the embedded model anew (up to two hours) and measure it
 	$(BIN)/python -m models.glm_small.train build-out/glm-small
@@ -114,9 +116,9 @@ $(VENV)-bench/.done: pyproject.toml
 $(VENV)-peers/.done: benchmarks/peers.txt benchmarks/gcc12_amx.h
 	$(PYTHON) -m venv $(VENV)-peers
 	$(VENV)-peers/bin/python -m pip --quiet install -r benchmarks/peers.txt
-	$(VENV)-peers/bin/python -m pip --quiet install --no-deps optimum-intel optimum
+	$(VENV)-peers/bin/python -m pip --quiet install --no-deps optimum-intel==2.2.0 optimum==2.3.0
 	CMAKE_ARGS="-DGGML_NATIVE=ON -DCMAKE_CXX_FLAGS='-include $(CURDIR)/benchmarks/gcc12_amx.h'" \
-		$(VENV)-peers/bin/python -m pip install --no-binary llama-cpp-python llama-cpp-python
+		$(VENV)-peers/bin/python -m pip install --no-binary llama-cpp-python llama-cpp-python==0.3.36
 	@touch $@
 
 wheel: $(VENV)/.dev ## build dist/*.whl

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class InferenceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Answers, and what goes with asking for them.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -52,18 +53,20 @@ class InferenceStub:
 
 
 class InferenceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Answers, and what goes with asking for them.
+    """
 
     def Generate(self, request, context):
         """Streams one answer. The first event is Started, the last is Finished, and there is exactly one of each
         unless the call is refused before it starts (then the RPC status says why, with google.rpc details).
+        A caller that leaves, by cancelling the call or by its deadline, ends the generation within one engine step.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Tokenize(self, request, context):
-        """Turns text or a chat into token ids with the model's own tokenizer and chat template.
+        """Turns text or a chat into token ids with the model's own tokenizer and chat template, as Generate would.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,7 +106,8 @@ def add_InferenceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Inference:
-    """Missing associated documentation comment in .proto file."""
+    """Answers, and what goes with asking for them.
+    """
 
     @staticmethod
     def Generate(request,

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ModelsStub:
-    """Missing associated documentation comment in .proto file."""
+    """What can be asked.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,16 +48,19 @@ class ModelsStub:
 
 
 class ModelsServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What can be asked.
+    """
 
     def ListModels(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Every configured model, whatever became of it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One model. NOT_FOUND if the configuration has none of that name.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -83,7 +87,8 @@ def add_ModelsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Models:
-    """Missing associated documentation comment in .proto file."""
+    """What can be asked.
+    """
 
     @staticmethod
     def ListModels(request,
