@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from autoglmctl.build.options import Scheme
 from autoglmctl.build.text import tokenize
 from tests.support.make_tiny_models import SHAPE, TEXT, make_checkpoint, write_tokenizer
 
 ARCHITECTURES = ("glm", "glm4", "llama", "qwen2")
+SCHEMES = (Scheme.GROUPS, Scheme.PER_TOKEN)
 TOKENS = 61
 EVEN = SHAPE | {"max_position_embeddings": 128}
 ODD = EVEN | {

@@ -18,7 +18,7 @@ from autoglmctl.build.options import (
 )
 from autoglmctl.build.runner import GraphRunner
 from autoglmd.errors import ModelUnsupportedError
-from tests.build.checkpoints import ARCHITECTURES, EVEN, Checkpoint, make
+from tests.build.checkpoints import ARCHITECTURES, EVEN, SCHEMES, Checkpoint, make
 from tests.build.conftest import MakeCheckpoint
 
 FP32_BOUND = 1e-4
@@ -53,7 +53,7 @@ def test_fp32_logits_agree_with_transformers(
 
 
 @pytest.mark.parametrize("dimensions", ["even", "odd"])
-@pytest.mark.parametrize("scheme", list(Scheme))
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_int8_logits_stay_within_the_stated_bound(
     checkpoint: MakeCheckpoint, tmp_path: Path, model_type: str, scheme: Scheme, dimensions: str

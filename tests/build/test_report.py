@@ -10,7 +10,7 @@ import pytest
 
 from autoglmctl.build.agreement import compare, is_batch_invariant
 from autoglmctl.build.build import build_model
-from autoglmctl.build.options import BuildOptions, KvOptions, KvPrecision, Precision, WeightOptions
+from autoglmctl.build.options import BuildOptions, KvOptions, KvPrecision, Precision, Scheme, WeightOptions
 from autoglmctl.build.report import BuildReport, Cost, to_markdown
 from autoglmctl.build.runner import GraphRunner
 from tests.build.conftest import MakeCheckpoint
@@ -32,7 +32,8 @@ def built(checkpoint: MakeCheckpoint, tmp_path_factory: pytest.TempPathFactory) 
 
     source = checkpoint("glm", "even").folder
     kv = KvOptions(calibration=folder / "calibration.txt")
-    options = BuildOptions(source, folder / "out", WeightOptions(group_size=64), kv, threads=1)
+    weights = WeightOptions(scheme=Scheme.GROUPS, group_size=64)
+    options = BuildOptions(source, folder / "out", weights, kv, threads=1)
     return build_model(options, note), folder / "out", steps
 
 
@@ -60,7 +61,15 @@ def test_the_json_holds_what_was_returned(built: tuple[BuildReport, Path, list[s
 def test_the_markdown_names_every_figure(built: tuple[BuildReport, Path, list[str]]) -> None:
     """People read build_report.md."""
     text = (built[1] / "build_report.md").read_text()
-    for words in ("size, MB", "load, s", "prefill of", "decode step", "perplexity", "same most probable token"):
+    for words in (
+        "size, MB",
+        "load, s",
+        "prefill of",
+        "decode step",
+        "decode of 8 rows",
+        "perplexity",
+        "same most probable token",
+    ):
         assert words in text
     assert "int8 weights (groups of 64), int8 KV cache" in text
     assert "yes, bit for bit" in text
@@ -68,7 +77,16 @@ def test_the_markdown_names_every_figure(built: tuple[BuildReport, Path, list[st
 
 def test_the_steps_are_told_in_order(built: tuple[BuildReport, Path, list[str]]) -> None:
     """A progress bar needs to know what runs."""
-    assert built[2] == ["export", "check", "calibrate", "quantize", "measure"]
+    assert built[2] == [
+        "export",
+        "check",
+        "calibrate",
+        "quantize groups",
+        "run FP32",
+        "compare groups",
+        "time FP32",
+        "time groups",
+    ]
 
 
 def test_without_measuring_the_report_says_sizes_only() -> None:
@@ -87,7 +105,7 @@ def test_fp32_agrees_with_itself_exactly(checkpoint: MakeCheckpoint, tmp_path: P
     weights, kv = WeightOptions(Precision.FP32), KvOptions(KvPrecision.FP32)
     build_model(BuildOptions(source.folder, tmp_path / "out", weights, kv, False, measure=False), _ignore)
     runner = GraphRunner(tmp_path / "out", 1)
-    comparison = compare(runner, runner, [source.ids], lambda _part: None)
+    comparison = compare([runner.logits(source.ids)], runner, [source.ids], lambda _part: None)
     assert comparison.agreement.logit_error_max == 0
     assert comparison.agreement.greedy_agreement == 1
     shifted = source.logits - source.logits.max(axis=1, keepdims=True)

@@ -40,11 +40,13 @@ class WeightChoices:
     """How the weights are kept and multiplied."""
 
     precision: Annotated[Precision, typer.Option(help="Of the weights.")] = _DEFAULTS.weights.precision
-    scheme: Annotated[Scheme, typer.Option(help="How INT8 products are computed.")] = _DEFAULTS.weights.scheme
+    scheme: Annotated[
+        Scheme, typer.Option(help="How INT8 products are computed; auto makes both and chooses by the figures.")
+    ] = _DEFAULTS.weights.scheme
     group_size: Annotated[int, typer.Option(help="Weights that share a scale.")] = _DEFAULTS.weights.group_size
     keep_in_groups: Annotated[
         list[str] | None,
-        typer.Option(help="With --scheme per-token: leave these layers (a pattern) to groups; may be given again."),
+        typer.Option(help="In the per-token scheme, leave these layers (a pattern) to groups; may be given again."),
     ] = None
     reduce_range: Annotated[
         bool, typer.Option("--reduce-range", help="7-bit weights, for processors without VNNI or dot products.")
@@ -146,7 +148,8 @@ def build(
     def page() -> tuple[Any, ...]:
         from rich.markdown import Markdown
 
-        return (Markdown(to_markdown(report)), f"The model is in {folders.output}.")
+        chosen = (f"Chosen: {report.choice}",) if report.choice else ()
+        return (Markdown(to_markdown(report)), *chosen, f"The model is in {folders.output}.")
 
     invocation.show({"output": str(folders.output), "report": report}, page)
 

@@ -1,6 +1,7 @@
 """The commands that need no daemon: inspect, build and prepare."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from autoglmctl.app import build_app
 from autoglmctl.build import build as build_module
 from autoglmctl.build.options import BuildOptions, CalibrationMethod, KvPrecision, Precision, Scheme
 from autoglmctl.build.progress import Progress
-from autoglmctl.build.report import Agreement, BuildReport, Cost
+from autoglmctl.build.report import Agreement, BuildReport, Candidate, Cost
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "models" / "tiny-int8"
 REPORT = BuildReport(
@@ -73,6 +74,22 @@ def test_build_shows_its_steps_and_its_report(built: list[BuildOptions]) -> None
     body = json.loads(run("build", "src", "out", "--json").stdout)
     assert body["output"] == "out"
     assert body["report"]["agreement"]["greedy_agreement"] == 0.99
+
+
+def test_build_says_in_a_line_what_was_chosen_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default both schemes are built; whoever waited for that wants to know what came of it."""
+    reason = "groups: per-token is as fast within 3 % (decode 0.99x, 8 rows 1.01x); a tie goes to groups."
+    candidates = tuple(
+        Candidate(scheme, REPORT.built, Agreement(100, 0.1, 0.2, 0.01, share, 0.001), True)
+        for scheme, share in (("groups", 0.99), ("per-token", 0.98))
+    )
+    report = replace(REPORT, choice=reason, candidates=candidates)
+    monkeypatch.setattr(build_module, "build_model", lambda _options, _progress: report)
+    lines = run("build", "src", "out").stdout.splitlines()
+    assert lines[-2:] == [f"Chosen: {reason}", "The model is in out."]
+    body = json.loads(run("build", "src", "out", "--json").stdout)["report"]
+    assert body["choice"] == reason
+    assert [each["agreement"]["greedy_agreement"] for each in body["candidates"]] == [0.99, 0.98]
 
 
 def test_build_of_nothing_is_an_error() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +41,15 @@ class Comparison:
 
 
 def compare(
-    reference: GraphRunner, built: GraphRunner, windows: list[np.ndarray], progress: Callable[[float], None]
+    reference: Iterable[np.ndarray], built: GraphRunner, windows: list[np.ndarray], progress: Callable[[float], None]
 ) -> Comparison:
-    """Run both graphs, which must give every position's logits, over `windows` of ids, int64 `[tokens]`."""
+    """Run `built`, which must give every position's logits, over `windows` of ids, int64 `[tokens]`.
+
+    `reference` gives FP32's logits, float32 `[tokens, vocabulary]`, window by window.
+    """
     sums = _Sums()
-    for number, window in enumerate(windows):
-        _add(sums, window, reference.logits(window), built.logits(window))
+    for number, (window, expected) in enumerate(zip(windows, reference, strict=True)):
+        _add(sums, window, expected, built.logits(window))
         progress((number + 1) / len(windows))
     agreement = Agreement(
         positions=sums.positions,

@@ -60,7 +60,7 @@ def _quantize_weights(model: ir.Model, options: WeightOptions, progress: Callabl
 
 def in_groups(layer: str, options: WeightOptions) -> bool:
     """Tell whether a layer's products are made by MatMulNBits."""
-    if options.scheme is Scheme.GROUPS:
+    if options.scheme is not Scheme.PER_TOKEN:
         return True
     return any(fnmatch(layer, pattern) for pattern in options.keep_in_groups)
 

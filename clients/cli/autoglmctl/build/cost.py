@@ -6,17 +6,22 @@ python -m autoglmctl.build.cost FOLDER THREADS TOKENS
 from __future__ import annotations
 
 import json
+import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
+from autoglmctl.build.host_limits import MEMORY_REMEDY, memory_left, says_memory
 from autoglmctl.build.report import Cost
-from autoglmd.errors import ModelUnsupportedError
+from autoglmd.errors import HostError, ModelUnsupportedError
 
 DECODE_STEPS = 16
+DECODE_ROWS = 8
 REPEATS = 3
 _MODEL_FILES = ("model.onnx", "model.onnx.data")
 
@@ -26,13 +31,22 @@ def measure_cost(folder: Path, threads: int, tokens: int) -> Cost:
 
     Raises:
         ModelUnsupportedError: onnxruntime cannot load or run it.
+        HostError: there is too little memory for it.
     """
     command = [sys.executable, "-m", "autoglmctl.build.cost", str(folder), str(threads), str(tokens)]
     result = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     if result.returncode:
-        reason = (result.stderr.strip() or f"exit status {result.returncode}").splitlines()[-1]
-        raise ModelUnsupportedError(f"The built model does not run: {reason[:300]}")
+        raise _failure(result.returncode, result.stderr)
     return Cost(**json.loads(result.stdout))
+
+
+def median_cost(costs: list[Cost]) -> Cost:
+    """Return the median of each figure."""
+    figures: dict[str, list[Any]] = {each.name: [getattr(cost, each.name) for cost in costs] for each in fields(Cost)}
+    medians: dict[str, Any] = {
+        name: None if None in values else statistics.median(values) for name, values in figures.items()
+    }
+    return Cost(**medians)
 
 
 def size_bytes(folder: Path) -> int:
@@ -50,19 +64,41 @@ def measure_here(folder: Path, threads: int, tokens: int) -> Cost:
     started = time.perf_counter()
     runner = GraphRunner(folder, threads)
     load_seconds = time.perf_counter() - started
-    steps = min(DECODE_STEPS, runner.context_length - 1)
-    ids = np.arange(min(tokens, runner.context_length - steps), dtype=np.int64) % runner.vocabulary
-    one = np.ones(1, dtype=np.int64)
-    stream = runner.stream(ids.size + steps)
-    prefills = [_seconds(lambda: stream.prefill(ids)) for _ in range(REPEATS)]
-    decodes = [_seconds(lambda: stream.append(one)) for _ in range(steps)]
+    # A context of few tokens leaves room for few steps; one token is prefilled at least.
+    steps = max(1, min(DECODE_STEPS, (runner.context_length - 1) // 2))
+    ids = np.arange(max(1, min(tokens, runner.context_length - 2 * steps)), dtype=np.int64) % runner.vocabulary
+    one, eight = np.ones(1, dtype=np.int64), np.ones(DECODE_ROWS, dtype=np.int64)
+    stream = runner.stream(ids.size + 2 * steps)
+    prefill = _median(REPEATS, lambda: stream.prefill(ids))
+    decode = _median(steps, lambda: stream.append(one))
+    resident = _memory_bytes("VmHWM") - before
+    together = stream.repeated(DECODE_ROWS)
+    decode_together = _median(steps, lambda: together.step(eight))
     return Cost(
         size_bytes=size_bytes(folder),
         load_seconds=load_seconds,
-        resident_bytes=_memory_bytes("VmHWM") - before,
-        prefill_seconds=float(np.median(prefills)),
-        decode_seconds=float(np.median(decodes)),
+        resident_bytes=resident,
+        prefill_tokens=ids.size,
+        prefill_seconds=prefill,
+        decode_seconds=decode,
+        prefill_tokens_per_second=ids.size / prefill,
+        decode_tokens_per_second=1 / decode,
+        decode_8_rows_tokens_per_second=DECODE_ROWS / decode_together,
     )
+
+
+def _failure(status: int, stderr: str) -> HostError | ModelUnsupportedError:
+    reason = (stderr.strip() or f"exit status {status}").splitlines()[-1][:300]
+    if status == -signal.SIGKILL:
+        reason = "it was killed, which is what happens where memory ends"
+    if status == -signal.SIGKILL or says_memory(stderr):
+        return HostError(f"Too little memory to load and run the model: {reason}. {memory_left()} {MEMORY_REMEDY}")
+    return ModelUnsupportedError(f"The model does not run: {reason}")
+
+
+def _median(times: int, work: Callable[[], object]) -> float:
+    """Return the median duration of `work`, seconds."""
+    return statistics.median(_seconds(work) for _ in range(times))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoglmctl.build import graph
+from autoglmctl.build.host_limits import is_refusal
 from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
 
 BUILDER_OPTIONS = ["hf_token=false", "windowed_kv_cache=false"]
@@ -32,9 +33,11 @@ def export_float(source: Path, output: Path) -> None:
 
     try:
         _export(source, output)
-    except (SafetensorError, OSError) as error:
-        raise ModelCorruptError(f"The checkpoint cannot be read: {_first_line(error)}") from error
     except Exception as error:
+        if is_refusal(error):
+            raise
+        if isinstance(error, SafetensorError | OSError):
+            raise ModelCorruptError(f"The checkpoint cannot be read: {_first_line(error)}") from error
         raise ModelUnsupportedError(f"The checkpoint cannot be exported: {_first_line(error)}") from error
     _check_runnable(output)
 

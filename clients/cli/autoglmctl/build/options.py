@@ -22,6 +22,8 @@ class Precision(Enum):
 class Scheme(Enum):
     """How INT8 products are computed."""
 
+    AUTO = "auto"
+    """Both are made and measured; `choice` takes one."""
     GROUPS = "groups"
     PER_TOKEN = "per-token"  # noqa: S105  (a scheme, no secret)
 
@@ -64,13 +66,24 @@ class WeightOptions:
     """The weights and the products with them."""
 
     precision: Precision = Precision.INT8
-    scheme: Scheme = Scheme.GROUPS
+    scheme: Scheme = Scheme.AUTO
     group_size: int = 64
     """Inputs that share a scale. Up to 64, a row's result does not depend on the other rows (docs/decisions)."""
     keep_in_groups: tuple[str, ...] = ()
     """With the per-token scheme: layers (shell patterns, such as `lm_head` or `*.down_proj`) left to groups."""
     reduce_range: bool = False
     """7-bit weights, for processors whose 8-bit dot products saturate (x86 without VNNI)."""
+
+    @property
+    def chooses(self) -> bool:
+        """Whether there are two schemes to choose between."""
+        return self.scheme is Scheme.AUTO and self.precision is Precision.INT8
+
+    def candidates(self, *, measured: bool) -> tuple[Scheme, ...]:
+        """Return the schemes to build; without figures (`measured` is false) there is nothing to choose by."""
+        if self.chooses and measured:
+            return (Scheme.GROUPS, Scheme.PER_TOKEN)
+        return (Scheme.GROUPS if self.scheme is Scheme.AUTO else self.scheme,)
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,7 @@ class BuildOptions:
             raise InvalidArgumentError("context_length", f"{self.context_length} is not a positive number.")
         if self.threads < 0:
             raise InvalidArgumentError("threads", f"{self.threads} is negative; 0 means one per core.")
-        if self.weights.keep_in_groups and self.weights.scheme is not Scheme.PER_TOKEN:
+        if self.weights.keep_in_groups and self.weights.scheme is Scheme.GROUPS:
             raise InvalidArgumentError("keep_in_groups", "only the per-token scheme has layers to except.")
         if self.output.exists():
             raise InvalidArgumentError("output", f"{self.output} exists. Remove it or choose another folder.")

@@ -68,7 +68,8 @@ class GraphRunner:
 
     def stream(self, capacity: int) -> Stream:
         """Return a single row with KV memory for `capacity` tokens."""
-        return Stream(self, capacity)
+        shape = (1, self.kv_shape.heads, capacity, self.kv_shape.head_dim)
+        return Stream(self, {name: np.zeros(shape, dtype=kind) for name, kind in self.kv_types.items()})
 
     def _feed(self, ids: np.ndarray) -> dict[str, Any]:
         feed: dict[str, Any] = {"input_ids": ids, "attention_mask": np.ones(ids.shape, dtype=np.int64)}
@@ -81,38 +82,46 @@ class GraphRunner:
 
 
 class Stream:
-    """One row whose keys and values stay in place from step to step."""
+    """Rows of one length whose keys and values stay in place from step to step."""
 
-    def __init__(self, runner: GraphRunner, capacity: int) -> None:
-        """Take the KV memory from `runner`'s shape, `capacity` tokens of it."""
-        shape = (1, runner.kv_shape.heads, capacity, runner.kv_shape.head_dim)
-        self._session = runner.session
-        self._takes_positions = runner.takes_positions
-        self._kv = {name: np.zeros(shape, dtype=kind) for name, kind in runner.kv_types.items()}
-        self._length = 0
+    def __init__(self, runner: GraphRunner, kv: dict[str, np.ndarray], length: int = 0) -> None:
+        """Take the KV memory, `[rows, kv_heads, capacity, head_dim]` by name; `length` tokens of it are filled."""
+        self._runner = runner
+        self._kv = kv
+        self._length = length
+
+    def repeated(self, rows: int) -> Stream:
+        """Return `rows` copies of a single row, which go on together."""
+        copies = {name: np.repeat(array, rows, axis=0) for name, array in self._kv.items()}
+        return Stream(self._runner, copies, self._length)
 
     def prefill(self, ids: np.ndarray) -> np.ndarray:
-        """Start again with `ids`, int64 `[tokens]`; return the last position's logits, `[vocabulary]`."""
+        """Start a single row again with `ids`, int64 `[tokens]`; return the last position's logits, `[vocabulary]`."""
         self._length = 0
         return self.append(ids)
 
     def append(self, ids: np.ndarray) -> np.ndarray:
-        """Go on with `ids`, int64 `[tokens]`; return the last position's logits, `[vocabulary]`."""
-        return self._run(ids[None])
+        """Go on with `ids`, int64 `[tokens]`, in a single row; return the last position's logits, `[vocabulary]`."""
+        last: np.ndarray = self._run(ids[None])[0]
+        return last
+
+    def step(self, ids: np.ndarray) -> np.ndarray:
+        """Go on with one token per row, int64 `[rows]`; return the logits, `[rows, vocabulary]`."""
+        return self._run(ids[:, None])
 
     def _run(self, ids: np.ndarray) -> np.ndarray:
         self._length += ids.shape[1]
-        binding = self._session.io_binding()
+        binding = self._runner.session.io_binding()
         binding.bind_cpu_input("input_ids", ids)
-        binding.bind_cpu_input("attention_mask", np.ones((1, self._length), dtype=np.int64))
-        if self._takes_positions:
-            positions = np.arange(self._length - ids.shape[1], self._length, dtype=np.int64)[None]
-            binding.bind_cpu_input("position_ids", positions)
+        binding.bind_cpu_input("attention_mask", np.ones((ids.shape[0], self._length), dtype=np.int64))
+        if self._runner.takes_positions:
+            positions = np.arange(self._length - ids.shape[1], self._length, dtype=np.int64)
+            binding.bind_cpu_input("position_ids", np.tile(positions, (ids.shape[0], 1)))
         binding.bind_output("logits")
         for name, array in self._kv.items():
             place = ("cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
             binding.bind_input(f"past_key_values.{name}", *place)
             binding.bind_output(f"present.{name}", *place)
-        self._session.run_with_iobinding(binding)
-        last: np.ndarray = binding.get_outputs()[0].numpy()[0, -1].copy()
+        self._runner.session.run_with_iobinding(binding)
+        last: np.ndarray = binding.get_outputs()[0].numpy()[:, -1].copy()
         return last

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autoglmctl.build.host_limits import is_refusal
 from autoglmd.errors import InvalidArgumentError, ModelMissingError, TokenizerError
 from autoglmd.model.tokenizer import load_tokenizer
 
@@ -47,6 +48,8 @@ def tokenize(folder: Path, text: str) -> np.ndarray:
     try:
         ids = _encode(folder, text)
     except Exception as error:
+        if is_refusal(error):
+            raise
         raise TokenizerError(f"The tokenizer in {folder} cannot be read: {error}") from error
     return np.asarray(ids, dtype=np.int64)
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from autoglmctl.build.host_limits import is_refusal
 from autoglmctl.build.source import TOKENIZERS, Source
 from autoglmd.errors import TokenizerError
 
@@ -42,6 +43,8 @@ def _convert_old_format(source: Source, output: Path) -> None:
     try:
         AutoTokenizer.from_pretrained(source.folder, token=None).save_pretrained(output)
     except Exception as error:
+        if is_refusal(error):
+            raise
         raise TokenizerError(f"The tokenizer in {source.folder} cannot be converted: {error}") from error
     if not (output / "tokenizer.json").is_file():
         raise TokenizerError(f"The tokenizer in {source.folder} has no tokenizer.json and gives none.")
