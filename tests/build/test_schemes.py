@@ -8,11 +8,16 @@ import pytest
 
 from autoglmctl.build import graph, groups, per_token
 from autoglmctl.build.build import build_model
+from autoglmctl.build.export import export_float
 from autoglmctl.build.options import BuildOptions, KvOptions, KvPrecision, Scheme, WeightOptions
+from autoglmctl.build.reference import check_against_transformers
 from autoglmctl.build.runner import GraphRunner
-from tests.build.checkpoints import EVEN, ODD, Checkpoint, make
+from autoglmctl.build.source import open_source
+from autoglmctl.build.staging import stage
+from autoglmd.errors import ModelUnsupportedError
+from tests.build.checkpoints import EVEN, ODD, SCHEMES, Checkpoint, make
 from tests.build.conftest import MakeCheckpoint
-from tests.support.make_tiny_models import make_checkpoint
+from tests.support.make_tiny_models import make_checkpoint, write_tokenizer
 
 FLOAT_KV = KvOptions(KvPrecision.FP32)
 PER_TOKEN = WeightOptions(scheme=Scheme.PER_TOKEN)
@@ -48,7 +53,7 @@ def test_the_largest_group_that_divides_is_taken(inputs: int, wanted: int, group
     assert groups.workable_group(inputs, wanted) == group
 
 
-@pytest.mark.parametrize("scheme", list(Scheme))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_row_does_not_depend_on_its_batch(checkpoint: MakeCheckpoint, tmp_path: Path, scheme: Scheme) -> None:
     """Different prompts side by side give, bit for bit, what each gives alone."""
     source = checkpoint("glm", "even")
@@ -59,7 +64,7 @@ def test_a_row_does_not_depend_on_its_batch(checkpoint: MakeCheckpoint, tmp_path
         np.testing.assert_array_equal(together[row], runner.logits(ids[row]))
 
 
-@pytest.mark.parametrize("scheme", list(Scheme))
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_chunks_of_a_prompt_give_what_the_whole_gives(
     checkpoint: MakeCheckpoint, tmp_path: Path, scheme: Scheme
 ) -> None:
@@ -130,7 +135,7 @@ def test_a_width_that_nothing_divides_is_said_in_the_report(tmp_path: Path) -> N
 def test_tied_embeddings_work(tmp_path: Path) -> None:
     """One float table for both ends becomes two of integers, and nothing of the float one is kept."""
     source = make(tmp_path / "source", "qwen2", EVEN | {"tie_word_embeddings": True})
-    for scheme in Scheme:
+    for scheme in SCHEMES:
         weights = WeightOptions(scheme=scheme, group_size=32)
         logits = _build(source, tmp_path / scheme.value, weights, FLOAT_KV).logits(source.ids)
         assert np.corrcoef(logits.ravel(), source.logits.ravel())[0, 1] > 0.99
@@ -161,6 +166,21 @@ def test_a_bfloat16_checkpoint_builds(tmp_path: Path) -> None:
     AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
     logits = _build(source, tmp_path / "out", WeightOptions(group_size=32), FLOAT_KV).logits(source.ids)
     assert np.corrcoef(logits.ravel(), source.logits.ravel())[0, 1] > 0.99
+
+
+def test_a_bfloat16_checkpoint_is_compared_in_float32(tmp_path: Path) -> None:
+    """The export keeps its bits exactly, so the comparison with transformers is as strict as for any other."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    source = make(tmp_path / "source", "glm", EVEN)
+    AutoModelForCausalLM.from_pretrained(source.folder, dtype=torch.bfloat16).save_pretrained(tmp_path / "half")
+    write_tokenizer("sentencepiece", tmp_path / "half")
+    stage(open_source(tmp_path / "half"), tmp_path / "staged", None)
+    export_float(tmp_path / "staged", tmp_path / "float")
+    assert check_against_transformers(tmp_path / "staged", tmp_path / "float", source.ids) < 1e-5
+    with pytest.raises(ModelUnsupportedError, match="not the model"):
+        check_against_transformers(source.folder, tmp_path / "float", source.ids)
 
 
 def _build(source: Checkpoint, output: Path, weights: WeightOptions, kv: KvOptions) -> GraphRunner:
