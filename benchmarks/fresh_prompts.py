@@ -79,7 +79,7 @@ def main() -> None:
     job = jobs.read(Path(sys.argv[1]))
     random = np.random.default_rng(job.seed)
     lengths = np.exp(random.uniform(np.log(SHORTEST), np.log(LONGEST), PROMPTS)).astype(int).tolist()
-    engine = OnnxLoop(replace(job, decode_streams=(ROWS,), prompt_tokens=LONGEST))
+    engine = OnnxLoop(replace(job, decode_streams=(ROWS,), prompt_tokens=LONGEST, decode_tokens=1))
     ways = {"alone": alone(lengths), "padded": padded(lengths), "bucketed": bucketed(lengths)}
     run(engine, ways["padded"], random, job.vocab)
     seconds: dict[str, list[float]] = {name: [] for name in ways}

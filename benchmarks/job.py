@@ -18,7 +18,8 @@ class Job:
         graph: for onnxruntime, a prepared graph to load in place of the folder's own.
         vocab: random prompt ids are below it.
         prompt_tokens: length of each stream's prompt before decoding.
-        decode_tokens: steps that each stream decodes.
+        decode_tokens: steps that each stream decodes at most.
+        decode_seconds: enough of counted decode steps; no further step is taken.
         repeats: counted prompts per prefill length.
         chunk: for onnxruntime, prompt tokens computed in one run, as the daemon does.
         optimize: for onnxruntime, let it optimize the graph; a prepared graph is optimized already.
@@ -33,8 +34,9 @@ class Job:
     decode_streams: tuple[int, ...] = ()
     prefill_tokens: tuple[int, ...] = ()
     prompt_tokens: int = 64
-    decode_tokens: int = 44
-    repeats: int = 2
+    decode_tokens: int = 440
+    decode_seconds: float = 3.0
+    repeats: int = 5
     chunk: int = 256
     seed: int = 0
     compare_tokens: bool = False

@@ -84,7 +84,7 @@ def compute(engine: OnnxLoop, prompts: Iterable[np.ndarray]) -> float:
 
 def main() -> None:
     """Take turns and write requests per second, and what preparing alone costs."""
-    job = replace(jobs.read(Path(sys.argv[1])), prompt_tokens=1000)
+    job = replace(jobs.read(Path(sys.argv[1])), prompt_tokens=1000, decode_tokens=OUTPUT_TOKENS)
     rules, engine = rules_of(job), OnnxLoop(job)
     asked = requests(rules, job)
     compute(engine, serial(asked[:4], rules))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,9 @@ from benchmarks.job import Job
 WARM_STEPS = 4
 """Decode steps that are not counted: first touches of memory and of code."""
 COMPARED_PROMPTS = 48
+
+Prefill = Callable[[Sequence[int]], tuple[float, int]]
+"""See `Engine.prefill`."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,11 @@ class Engine(Protocol):
     def prefill(self, prompt: Sequence[int]) -> tuple[float, int]:
         """Compute a prompt on an empty cache; return the seconds to its first token, and that token."""
 
-    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
-        """Prefill the prompts (not timed), then decode `steps` tokens of each, all streams in one batch."""
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:
+        """Prefill the prompts (not timed), then decode tokens of each, all streams in one batch.
+
+        It ends after `steps`, or earlier when those that count took `seconds`; see `enough`.
+        """
 
     def facts(self) -> dict[str, str]:
         """Return versions and settings that a reader needs to judge the figures."""
@@ -40,23 +47,34 @@ class Engine(Protocol):
 def measure(engine: Engine, job: Job) -> dict[str, float]:
     """Run the job's workloads; return tokens per second, keyed `decode_8`, `prefill_512` ..."""
     random = np.random.default_rng(job.seed)
-    figures: dict[str, float] = {}
-    for tokens in job.prefill_tokens:
-        figures[f"prefill_{tokens}"] = tokens / _prefill_seconds(engine, job, tokens, random)
+    figures = prefill_rates(engine.prefill, job, random)
     for streams in job.decode_streams:
         figures[f"decode_{streams}"] = _decode_rate(engine, job, streams, random)
     return figures
 
 
-def _prefill_seconds(engine: Engine, job: Job, tokens: int, random: np.random.Generator) -> float:
+def prefill_rates(prefill: Prefill, job: Job, random: np.random.Generator) -> dict[str, float]:
+    """Return prompt tokens per second to the first token, keyed `prefill_512` ..."""
+    return {
+        f"prefill_{tokens}": tokens / _prefill_seconds(prefill, job, tokens, random) for tokens in job.prefill_tokens
+    }
+
+
+def _prefill_seconds(prefill: Prefill, job: Job, tokens: int, random: np.random.Generator) -> float:
     """Median over the job's repeats of distinct prompts, after one that is not counted."""
-    seconds = [engine.prefill(prompt)[0] for prompt in prompts(random, job.vocab, job.repeats + 1, tokens)]
+    seconds = [prefill(prompt)[0] for prompt in prompts(random, job.vocab, job.repeats + 1, tokens)]
     return statistics.median(seconds[1:])
+
+
+def enough(step_seconds: Sequence[float], seconds: float) -> bool:
+    """Whether the decode steps so far, without those that warm up, took at least `seconds`."""
+    return sum(step_seconds[WARM_STEPS:]) >= seconds
 
 
 def _decode_rate(engine: Engine, job: Job, streams: int, random: np.random.Generator) -> float:
     """Tokens of all streams per second, over the counted steps."""
-    decoded = engine.decode(prompts(random, job.vocab, streams, job.prompt_tokens), job.decode_tokens)
+    batch = prompts(random, job.vocab, streams, job.prompt_tokens)
+    decoded = engine.decode(batch, job.decode_tokens, job.decode_seconds)
     counted = decoded.step_seconds[WARM_STEPS:]
     return streams * len(counted) / sum(counted)
 

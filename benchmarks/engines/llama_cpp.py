@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from benchmarks.engines.base import Decoded
+from benchmarks.engines.base import Decoded, enough
 from benchmarks.job import Job
 
 BATCH_TOKENS = 2048
@@ -37,18 +38,18 @@ class LlamaCpp:
         token = self._run([(token, position, 0) for position, token in enumerate(prompt)], [len(prompt) - 1])[0]
         return time.perf_counter() - start, token
 
-    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:
         """See `Engine.decode`."""
         llama_cpp.llama_memory_clear(self._memory, True)
         first = [self._prefill_stream(prompt, stream) for stream, prompt in enumerate(prompts)]
-        tokens, seconds = [first], []
+        tokens, spent = [first], list[float]()
         everyone = list(range(len(prompts)))
-        for step in range(steps):
+        while len(spent) < steps and not enough(spent, seconds):
             start = time.perf_counter()
-            entries = [(token, len(prompts[0]) + step, stream) for stream, token in enumerate(tokens[-1])]
+            entries = [(token, len(prompts[0]) + len(spent), stream) for stream, token in enumerate(tokens[-1])]
             tokens.append(self._run(entries, everyone))
-            seconds.append(time.perf_counter() - start)
-        return Decoded(tuple(seconds), tuple(zip(*tokens, strict=True)))
+            spent.append(time.perf_counter() - start)
+        return Decoded(tuple(spent), tuple(zip(*tokens, strict=True)))
 
     def _prefill_stream(self, prompt: Sequence[int], stream: int) -> int:
         entries = [(token, position, stream) for position, token in enumerate(prompt)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.engines.base import Decoded
+from benchmarks.engines.base import Decoded, enough
 from benchmarks.engines.onnx_loop import make_session
 from benchmarks.job import Job
 
@@ -36,17 +37,17 @@ class OnnxCopying:
         tokens, _ = self._run([prompt], empty, past=0)
         return time.perf_counter() - start, tokens[0]
 
-    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:
         """See `Engine.decode`."""
         first, cache = self._run(prompts, self._empty(len(prompts)), past=0)
-        tokens, seconds = [first], []
-        for step in range(steps):
+        tokens, spent = [first], list[float]()
+        while len(spent) < steps and not enough(spent, seconds):
             start = time.perf_counter()
             ids = [[token] for token in tokens[-1]]
-            answer, cache = self._run(ids, cache, past=len(prompts[0]) + step)
+            answer, cache = self._run(ids, cache, past=len(prompts[0]) + len(spent))
             tokens.append(answer)
-            seconds.append(time.perf_counter() - start)
-        return Decoded(tuple(seconds), tuple(zip(*tokens, strict=True)))
+            spent.append(time.perf_counter() - start)
+        return Decoded(tuple(spent), tuple(zip(*tokens, strict=True)))
 
     def _run(
         self, ids: Sequence[Sequence[int]], cache: list[ort.OrtValue], past: int

@@ -6,6 +6,7 @@ It is what the daemon is compared with: no scheduler, no sampler but argmax, no 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.engines.base import Decoded
+from benchmarks.engines.base import Decoded, enough
 from benchmarks.job import Job
 
 NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
@@ -37,16 +38,16 @@ class OnnxLoop:
         token = int(self._prefill(ids)[0].argmax())
         return time.perf_counter() - start, token
 
-    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:
         """See `Engine.decode`."""
         first = [int(self._prefill(np.array([prompt]), row)[0].argmax()) for row, prompt in enumerate(prompts)]
-        tokens, seconds = [first], []
-        for step in range(steps):
+        tokens, spent = [first], list[float]()
+        while len(spent) < steps and not enough(spent, seconds):
             start = time.perf_counter()
             ids = np.array(tokens[-1], dtype=np.int64).reshape(-1, 1)
-            tokens.append(self.run(ids, past=len(prompts[0]) + step).argmax(axis=1).tolist())
-            seconds.append(time.perf_counter() - start)
-        return Decoded(tuple(seconds), tuple(zip(*tokens, strict=True)))
+            tokens.append(self.run(ids, past=len(prompts[0]) + len(spent)).argmax(axis=1).tolist())
+            spent.append(time.perf_counter() - start)
+        return Decoded(tuple(spent), tuple(zip(*tokens, strict=True)))
 
     def _prefill(self, ids: np.ndarray, row: int = 0) -> np.ndarray:
         """Compute a prompt chunk by chunk, as the daemon does; return the last position's logits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import numpy as np
 import openvino
 import openvino_genai
 
-from benchmarks.engines.base import Decoded
+from benchmarks.engines.base import Decoded, enough
 from benchmarks.job import Job
 
 CACHE_GIGABYTES = 4
@@ -41,18 +42,27 @@ class OpenVino:
         seconds = time.perf_counter() - start
         return seconds, _read(handle)[0]
 
-    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:
         """See `Engine.decode`. The first step computes all prompts together."""
         handles = [self._add(prompt, steps + 1) for prompt in prompts]
-        tokens: list[list[int]] = [[] for _ in prompts]
-        seconds = []
-        while self._pipeline.has_non_finished_requests():
+        self._pipeline.step()
+        tokens = [_read(handle) for handle in handles]
+        spent: list[float] = []
+        while self._pipeline.has_non_finished_requests() and not enough(spent, seconds):
             start = time.perf_counter()
             self._pipeline.step()
             for stream, handle in enumerate(handles):
                 tokens[stream] += _read(handle)
-            seconds.append(time.perf_counter() - start)
-        return Decoded(tuple(seconds[-steps:]), tuple(tuple(stream) for stream in tokens))
+            spent.append(time.perf_counter() - start)
+        self._end(handles)
+        return Decoded(tuple(spent), tuple(tuple(stream) for stream in tokens))
+
+    def _end(self, handles: Sequence[openvino_genai.GenerationHandle]) -> None:
+        """Leave the pipeline empty for whatever is measured next."""
+        for handle in handles:
+            handle.stop()
+        while self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
 
     def _add(self, prompt: Sequence[int], new_tokens: int) -> openvino_genai.GenerationHandle:
         config = openvino_genai.GenerationConfig(max_new_tokens=new_tokens, ignore_eos=True, do_sample=False)
@@ -62,7 +72,19 @@ class OpenVino:
 
     def facts(self) -> dict[str, str]:
         """See `Engine.facts`."""
-        return {"openvino-genai": openvino_genai.__version__, "openvino": openvino.__version__}
+        return {
+            "openvino-genai": openvino_genai.__version__,
+            "openvino": openvino.__version__,
+            "kv": _default("KV_CACHE_PRECISION"),
+            "inference precision": _default("INFERENCE_PRECISION_HINT"),
+            "dynamic quantization, group size": _default("DYNAMIC_QUANTIZATION_GROUP_SIZE"),
+        }
+
+
+def _default(name: str) -> str:
+    """Return a property of the CPU plugin as a fresh one has it: the pipeline changes none of them."""
+    value = openvino.Core().get_property("CPU", name)
+    return value.to_string() if isinstance(value, openvino.Type) else str(value)
 
 
 def _read(handle: openvino_genai.GenerationHandle) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -27,8 +28,8 @@ class Reference:
             token = int(self._model(torch.tensor([prompt])).logits[0, -1].argmax())
         return time.perf_counter() - start, token
 
-    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
-        """See `Engine.decode`. Every stream is computed alone, and is not timed."""
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:  # noqa: ARG002
+        """See `Engine.decode`. Every stream is computed alone and not timed; `seconds` does not end it."""
         return Decoded((0.0,) * steps, tuple(self._greedy(list(prompt), steps + 1) for prompt in prompts))
 
     def _greedy(self, ids: list[int], new_tokens: int) -> tuple[int, ...]:

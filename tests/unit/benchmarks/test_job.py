@@ -16,7 +16,7 @@ def test_a_job_survives_the_way_to_its_worker(tmp_path: Path) -> None:
 def test_the_context_holds_the_longest_workload() -> None:
     """Prompt and output together, or the longest prefill and its first token."""
     assert Job("onnx", "model", 100, prompt_tokens=60, decode_tokens=10).context == 128
-    assert Job("onnx", "model", 100, prefill_tokens=(128, 512)).context == 576
+    assert Job("onnx", "model", 100, prefill_tokens=(128, 512), decode_tokens=40).context == 576
 
 
 def test_there_is_a_row_for_every_stream() -> None:

@@ -1,10 +1,11 @@
 """How an engine is asked for its figures."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.engines.base import COMPARED_PROMPTS, WARM_STEPS, Decoded, greedy_tokens, measure
+from benchmarks.engines.base import COMPARED_PROMPTS, WARM_STEPS, Decoded, enough, greedy_tokens, measure
 from benchmarks.job import Job
 
 
@@ -13,16 +14,20 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.prefilled: list[int] = []
+        self.decoded: list[int] = []
 
     def prefill(self, prompt: Sequence[int]) -> tuple[float, int]:
         """See `Engine.prefill`."""
         self.prefilled.append(len(prompt))
         return (0.5 if len(self.prefilled) > 1 else 1.0), max(prompt)
 
-    def decode(self, prompts: Sequence[Sequence[int]], steps: int) -> Decoded:
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:
         """See `Engine.decode`."""
-        seconds = (9.0,) * WARM_STEPS + (0.25,) * (steps - WARM_STEPS)
-        return Decoded(seconds, tuple(tuple(prompt[: steps + 1]) for prompt in prompts))
+        spent: list[float] = []
+        while len(spent) < steps and not enough(spent, seconds):
+            spent.append(9.0 if len(spent) < WARM_STEPS else 0.25)
+        self.decoded.append(len(spent))
+        return Decoded(tuple(spent), tuple(tuple(prompt[: len(spent) + 1]) for prompt in prompts))
 
     def facts(self) -> dict[str, str]:
         """See `Engine.facts`."""
@@ -42,6 +47,27 @@ def test_a_decode_rate_is_of_all_streams_and_warm_steps(streams: int) -> None:
     """Tokens of every stream over the steps behind the first few."""
     figures = measure(FakeEngine(), Job("onnx", "model", 100, decode_streams=(streams,)))
     assert figures == {f"decode_{streams}": 4.0 * streams}
+
+
+def test_decoding_goes_on_until_enough_seconds_are_counted() -> None:
+    """A fast engine takes more steps than a slow one, and the slow steps that warm it up are none of them."""
+    engine = FakeEngine()
+    measure(engine, Job("onnx", "model", 100, decode_streams=(8,), decode_seconds=3.0))
+    assert engine.decoded == [WARM_STEPS + 12]
+
+
+def test_decoding_ends_where_the_context_does() -> None:
+    """However little time that took."""
+    engine = FakeEngine()
+    measure(engine, Job("onnx", "model", 100, decode_streams=(1,), decode_tokens=10, decode_seconds=3.0))
+    assert engine.decoded == [10]
+
+
+def test_a_prefill_figure_is_the_median_of_five_prompts() -> None:
+    """Unless a job says otherwise; and one more goes first."""
+    engine = FakeEngine()
+    measure(engine, Job("onnx", "model", 100, prefill_tokens=(16,)))
+    assert len(engine.prefilled) == 1 + 5
 
 
 def test_two_engines_are_compared_on_the_same_tokens() -> None:
