@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import machine, report
+from benchmarks import report
 from benchmarks.checkpoints import SHAPES
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.settings import QUICK_ROUNDS, ROUNDS, Settings
-from benchmarks.store import Store
+from benchmarks.store import MixedResultsError, Store
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], bool]:
@@ -44,8 +45,15 @@ def main() -> None:
     """Run the command line."""
     settings, chosen, measuring = parse()
     store = Store(settings.results, settings.patience_seconds)
+    try:
+        _run(settings, store, chosen, measuring)
+    except MixedResultsError as error:
+        sys.exit(str(error))
+
+
+def _run(settings: Settings, store: Store, chosen: Sequence[str], measuring: bool) -> None:
+    store.check(measuring)
     if measuring:
-        store.need("machine", lambda: dict(machine.facts()))
         for name in chosen:
             EXPERIMENTS[name].measure(settings, store)
     print(f"written: {report.write(settings, store, list(EXPERIMENTS.values()))}")

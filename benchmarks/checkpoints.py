@@ -46,6 +46,18 @@ SHAPES = {
             "head_dim": 64,
         },
     ),
+    "llama-tiny": Shape(
+        "llama",
+        {
+            "vocab_size": 2048,
+            "hidden_size": 256,
+            "intermediate_size": 512,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 2,
+            "head_dim": 32,
+        },
+    ),
     "glm-edge-1.5b": Shape(
         "glm",
         {

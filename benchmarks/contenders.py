@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks import assets
+from benchmarks import assets, served
 from benchmarks.job import Job
 from benchmarks.process import run_job
 from benchmarks.settings import Settings
 from benchmarks.store import Result
+
+SERVED = "autoglmd"
+"""The engine that is the daemon itself."""
 
 
 @dataclass(frozen=True)
@@ -16,20 +19,23 @@ class Contender:
     """One column of the tables.
 
     Attributes:
-        engine: see `worker.ENGINES`.
+        name: the column's heading: who computes, and with which build.
+        engine: see `worker.ENGINES`; or `SERVED`.
         kind: see `assets.need`.
         prepared: load the graph as prepared for this host.
+        build: weights and KV cache alone, for tables in which only the daemon computes.
     """
 
     name: str
     engine: str
     kind: str
     prepared: bool = False
+    build: str = ""
 
     @property
     def key(self) -> str:
         """Name of its folder in the store."""
-        return self.kind
+        return f"daemon-{self.kind}" if self.engine == SERVED else self.kind
 
     def job(self, settings: Settings, shape: str) -> Job:
         """Return a job without workloads, its models made."""
@@ -41,23 +47,34 @@ class Contender:
 
     def run(self, settings: Settings, job: Job) -> Result:
         """Run a job in this contender's process."""
+        if self.engine == SERVED:
+            return served.run(settings, job)
         theirs = self.engine in ("llama.cpp", "openvino")
         return run_job(settings.peers_python if theirs else settings.python, job)
 
 
-GROUPS = Contender("autoglmd, groups of 64", "onnx", "groups64-kv32", prepared=True)
-PER_TOKEN = Contender("autoglmd, W8A8", "onnx", "per-token-kv32", prepared=True)
-PER_TOKEN_KV8 = Contender("autoglmd, W8A8, INT8 KV", "onnx", "per-token-kv8", prepared=True)
+def _loop(build: str, kind: str) -> Contender:
+    """The raw onnxruntime loop: what a build can do without the daemon around it."""
+    return Contender(f"onnxruntime loop, {build}", "onnx", kind, prepared=True, build=build)
+
+
+GROUPS = _loop("groups of 64, FP32 KV", "groups64-kv32")
+GROUPS_KV8 = _loop("groups of 64, INT8 KV", "groups64-kv8")
+PER_TOKEN = _loop("W8A8, FP32 KV", "per-token-kv32")
+PER_TOKEN_KV8 = _loop("W8A8, INT8 KV", "per-token-kv8")
+DEFAULT = GROUPS_KV8
+"""What `autoglmctl model build` makes unless it is told otherwise."""
+DAEMON = Contender(f"autoglmd through gRPC, {DEFAULT.build} (default)", SERVED, DEFAULT.kind, True, DEFAULT.build)
 LLAMA_CPP = Contender("llama.cpp, Q8_0", "llama.cpp", "gguf")
 OPENVINO = Contender("OpenVINO GenAI, INT8", "openvino", "openvino")
 REFERENCE = Contender("transformers, FP32", "reference", "checkpoint")
 
-OURS = (GROUPS, PER_TOKEN)
-"""The two schemes; their KV cache is FP32."""
-RACERS = (*OURS, PER_TOKEN_KV8)
+SCHEMES = (DEFAULT, PER_TOKEN_KV8)
+"""Both schemes as they are shipped, for the experiments that have no peers."""
+RACERS = (DAEMON, GROUPS_KV8, GROUPS, PER_TOKEN_KV8, PER_TOKEN)
 """Ours in the race."""
 PEERS = (LLAMA_CPP, OPENVINO)
-RACE = (GROUPS, LLAMA_CPP, PER_TOKEN, OPENVINO, PER_TOKEN_KV8)
-"""In the order in which they take turns."""
+RACE = (DAEMON, LLAMA_CPP, GROUPS_KV8, OPENVINO, PER_TOKEN_KV8, GROUPS, PER_TOKEN)
+"""In the order in which they take their first turns."""
 COLUMNS = (*RACERS, *PEERS)
 """In the order of the tables."""

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from benchmarks.process import ROOT, MeasurementError
@@ -41,6 +42,13 @@ class RunningDaemon:
         """Return what one position of one row takes."""
         with Client(self.socket) as client:
             return int(client.model().kv_bytes_per_token)
+
+    def facts(self) -> dict[str, str]:
+        """Return what a reader needs to judge the figures; see `Engine.facts`."""
+        with Client(self.socket) as client:
+            model = client.model()
+        graph = "prepared" if model.prepared else "plain"
+        return {"autoglmd": metadata.version("autoglmd"), "kv": model.kv_precision, "graph": graph}
 
     def memory(self) -> dict[str, int]:
         """Return peak resident bytes, and now's proportional share and private bytes."""

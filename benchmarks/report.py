@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.experiments.section import Experiment, Section
+from benchmarks.fingerprint import commit_text
 from benchmarks.markdown import table
 from benchmarks.plots import draw
 from benchmarks.settings import Settings
-from benchmarks.store import OTHERS, Store
+from benchmarks.store import FINGERPRINT, Store
 
 NOTES = "notes.md"
 """What a person concluded from the figures; taken into the page as it stands."""
@@ -18,12 +19,18 @@ PREFACE = """\
 
 Written by `make bench`; do not edit. Ratios are of runs that took turns on one machine, each engine in a process of its
 own with {threads} threads: the median of the rounds, and the range that they covered. "Reached" and "missed" compare
-the median with the goal. Weights are random (speed does not depend on their values) and the same for every engine.
+the median with the goal, except where a limit is set for every round. Weights are random (speed does not depend on
+their values) and the same for every engine.
 """
 
 
 def write(settings: Settings, store: Store, experiments: Sequence[Experiment]) -> Path:
-    """Write README.md and its plots into the output folder; return the page's path."""
+    """Write README.md and its plots into the output folder; return the page's path.
+
+    Raises:
+        MixedResultsError: the results do not belong on one page.
+    """
+    store.check()
     settings.output.mkdir(parents=True, exist_ok=True)
     sections = [section for experiment in experiments for section in experiment.report(settings, store)]
     for section in sections:
@@ -34,12 +41,19 @@ def write(settings: Settings, store: Store, experiments: Sequence[Experiment]) -
     return page
 
 
+def _origin(store: Store) -> list[list[str]]:
+    """Return the machine's facts, which are the same for all results, and every commit that some were measured at."""
+    found = [result[FINGERPRINT] for result in store.under(".").values() if FINGERPRINT in result]
+    commits = sorted({commit_text(each) for each in found})
+    facts = found[-1]["machine"] if found else {}
+    return [[name, value] for name, value in facts.items()] + [["measured at commit", text] for text in commits]
+
+
 def _page(settings: Settings, store: Store, sections: Sequence[Section]) -> str:
-    machine = store.get("machine") or {}
     notes = settings.output / NOTES
     parts = [PREFACE.format(threads=settings.threads)]
     parts += [notes.read_text(encoding="utf-8").strip() + "\n"] if notes.exists() else []
-    parts += ["## The machine\n", table(["", ""], [[name, value] for name, value in machine.items() if name != OTHERS])]
+    parts += ["## The machine\n", table(["", ""], _origin(store))]
     for section in sections:
         parts += [f"## {section.title}\n", section.body]
         parts += [f"![{plot.title}]({plot.file})\n" for plot in section.plots]

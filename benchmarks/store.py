@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import disturbance
+from benchmarks import disturbance, fingerprint
+from benchmarks.fingerprint import Origin
 
 OTHERS = "others_share"
+FINGERPRINT = "fingerprint"
+NAMED_FILES = 5
+"""Files of one origin that an error names; it counts the rest."""
 Result = dict[str, Any]
+
+
+class MixedResultsError(Exception):
+    """Results that must not stand in one table lie in one folder."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,8 @@ class Store:
     folder: Path
     patience_seconds: float = 0.0
     """How long to wait before each measurement for others to leave the machine alone."""
+    fingerprint: Callable[[], dict[str, Any]] = fingerprint.read
+    """Where a result that is measured now comes from."""
 
     def get(self, key: str) -> Result | None:
         """Return the result under `key`, or `None`."""
@@ -33,15 +44,15 @@ class Store:
     def need(self, key: str, make: Callable[[], Result]) -> Result:
         """Return the result under `key`; measure and keep it first if it is not there.
 
-        The share of the machine that others took meanwhile is kept with it.
+        Its fingerprint and the share of the machine that others took meanwhile are kept with it.
         """
         known = self.get(key)
         if known is not None:
             return known
         disturbance.wait_until_quiet(self.patience_seconds)
-        before = disturbance.read()
+        origin, before = self.fingerprint(), disturbance.read()
         result = make()
-        result = {**result, OTHERS: round(before.others_share(disturbance.read()), 3)}
+        result = {**result, OTHERS: round(before.others_share(disturbance.read()), 3), FINGERPRINT: origin}
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
@@ -56,6 +67,52 @@ class Store:
         ordered = sorted(keys, key=lambda key: (str(key.parent), _round_number(key.name)))
         return {str(key): self._read(f"{prefix}/{key}") for key in ordered}
 
+    def paired(self, prefixes: Sequence[str]) -> list[list[Result]]:
+        """Return the results under each prefix, of those rounds alone that all of them have."""
+        found = [self.under(prefix) for prefix in prefixes]
+        common = [number for number in found[0] if all(number in rounds for rounds in found)] if found else []
+        return [[rounds[number] for number in common] for rounds in found]
+
+    def check(self, measuring: bool = False) -> None:
+        """See that all results can stand on one page, with those that are `measuring` now if so.
+
+        Raises:
+            MixedResultsError: they come from different machines or versions of onnxruntime, or one contender's engine
+                was another one from round to round. The message names files and the remedy.
+        """
+        results = self.under(".")
+        files: dict[Origin, list[str]] = defaultdict(list)
+        for key, result in results.items():
+            files[Origin.of(result.get(FINGERPRINT))].append(f"{key}.json")
+        current = (
+            Origin.of(self.fingerprint()) if measuring else max(files, key=lambda each: len(files[each]), default=None)
+        )
+        strangers = {origin: names for origin, names in files.items() if origin != current}
+        if current is not None and strangers:
+            raise MixedResultsError(self._mixed(current, strangers))
+        self._check_engines(results)
+
+    def _mixed(self, current: Origin, strangers: dict[Origin, list[str]]) -> str:
+        lines = [f"  {_some(names)}: {origin.difference(current)}" for origin, names in strangers.items()]
+        return "\n".join(
+            [
+                f"{self.folder} holds results of another machine or onnxruntime; ratios across them mean nothing:",
+                *lines,
+                "Remove those files to measure them again here, or keep them and give this run a --work of its own.",
+            ]
+        )
+
+    def _check_engines(self, results: dict[str, Result]) -> None:
+        """Versions and settings that the engine itself told must not change between rounds."""
+        facts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for key, result in results.items():
+            facts[str(Path(key).parent)][json.dumps(result.get("facts", {}))].append(f"{key}.json")
+        for kinds in facts.values():
+            if len(kinds) > 1:
+                told = "\n".join(f"  {_some(names)}: {kind}" for kind, names in kinds.items())
+                remedy = "Remove the files of one of them, and measure those again."
+                raise MixedResultsError(f"{self.folder} mixes versions or settings of one engine:\n{told}\n{remedy}")
+
     def _read(self, key: str) -> Result:
         result = self.get(key)
         if result is None:
@@ -64,6 +121,11 @@ class Store:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED_FILES
+    return ", ".join(names[:NAMED_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _round_number(name: str) -> tuple[int, str]:

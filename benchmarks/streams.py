@@ -22,8 +22,9 @@ class Trace:
     ids: list[int] = field(default_factory=list)
     progress: list[float] = field(default_factory=list)
     """When prefill progress came."""
+    warm_tokens: int = 1
     begun: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set with the first token."""
+    """Set when `warm_tokens` have come, or with the stream's end."""
 
 
 async def read_stream(client: AsyncClient, prompt: Sequence[int], max_tokens: int, trace: Trace) -> None:
@@ -31,15 +32,23 @@ async def read_stream(client: AsyncClient, prompt: Sequence[int], max_tokens: in
     trace.sent = time.perf_counter()
     options: GenerateOptions = {"max_tokens": max_tokens, "temperature": 0.0, "ignore_eos": True}
     options["timeout"] = TIMEOUT_SECONDS
-    async with client.stream(token_ids=prompt, **options) as events:
-        async for event in events:
-            now = time.perf_counter()
-            if isinstance(event, Token):
-                trace.arrivals += [now] * len(event.ids)
-                trace.ids += event.ids
-                trace.begun.set()
-            elif isinstance(event, PrefillProgress):
-                trace.progress.append(now)
+    try:
+        async with client.stream(token_ids=prompt, **options) as events:
+            async for event in events:
+                _note(event, trace)
+    finally:
+        trace.begun.set()
+
+
+def _note(event: object, trace: Trace) -> None:
+    now = time.perf_counter()
+    if isinstance(event, Token):
+        trace.arrivals += [now] * len(event.ids)
+        trace.ids += event.ids
+        if len(trace.arrivals) >= trace.warm_tokens:
+            trace.begun.set()
+    elif isinstance(event, PrefillProgress):
+        trace.progress.append(now)
 
 
 async def run_together(address: str, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[Trace]:
@@ -51,15 +60,51 @@ async def run_together(address: str, prompts: Sequence[Sequence[int]], max_token
     return traces
 
 
+async def decode_together(
+    client: AsyncClient, prompts: Sequence[Sequence[int]], max_tokens: int, warm_tokens: int, seconds: float
+) -> list[Trace]:
+    """Run all prompts at once, until all of them have decoded for `seconds` behind their first `warm_tokens`.
+
+    The first stream that reaches `max_tokens` ends it earlier.
+
+    Raises:
+        OpenGLMError: a stream failed.
+    """
+    traces = [Trace(warm_tokens=warm_tokens + 1) for _ in prompts]
+    tasks = [
+        asyncio.create_task(read_stream(client, prompt, max_tokens, trace))
+        for prompt, trace in zip(prompts, traces, strict=True)
+    ]
+    await asyncio.gather(*(trace.begun.wait() for trace in traces))
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    failures = [end for end in ends if isinstance(end, Exception)]
+    if failures:
+        raise failures[0]
+    return traces
+
+
 def steady_rate(traces: Sequence[Trace], warm_tokens: int) -> float:
     """Return tokens per second of all streams while all of them were decoding.
 
-    That is: from when the last of them had `warm_tokens`, to when the first of them had its last.
+    That is: from when the last of them had `warm_tokens`, to when the first of them had its last. The tokens of a step
+    come one after the other, so each stream is counted from a token of its own to a token of its own: whole steps.
+
+    Raises:
+        ValueError: there was no such time.
     """
     start = max(trace.arrivals[warm_tokens] for trace in traces)
     end = min(trace.arrivals[-1] for trace in traces)
-    count = sum(start < arrival <= end for trace in traces for arrival in trace.arrivals)
-    return count / (end - start)
+    return sum(_rate_within(trace, start, end) for trace in traces)
+
+
+def _rate_within(trace: Trace, start: float, end: float) -> float:
+    within = [arrival for arrival in trace.arrivals if start <= arrival <= end]
+    if len(within) < 2:
+        raise ValueError("the streams did not decode at the same time long enough; let them have more tokens")
+    return (len(within) - 1) / (within[-1] - within[0])
 
 
 def longest_gap(trace: Trace, start: float, end: float) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import fresh_prompts
 from benchmarks import job as jobs
-from benchmarks.contenders import OURS, Contender
+from benchmarks.contenders import SCHEMES, Contender
 from benchmarks.experiments.section import Bars, Section
 from benchmarks.markdown import table
 from benchmarks.process import run_module
@@ -17,7 +17,6 @@ from benchmarks.settings import Settings
 from benchmarks.spread import Spread, paired_ratio
 from benchmarks.store import Result, Store
 
-SHAPE = "llama-0.43b"
 WAYS = {
     "alone": "one prompt at a time",
     "padded": f"padded, {fresh_prompts.ROWS} by arrival",
@@ -32,47 +31,55 @@ class Bucketing:
 
     def measure(self, settings: Settings, store: Store) -> None:
         """Run all ways in one process a round; they take turns inside."""
-        for contender in OURS:
+        for contender in SCHEMES:
             for number in range(settings.rounds):
-                store.need(f"{self.name}/{contender.key}/{number}", lambda: _measure(settings, contender, number))  # noqa: B023
+                key = f"{_folder(settings, contender)}/{number}"
+                store.need(key, lambda: _measure(settings, contender, number))  # noqa: B023  (called at once)
 
-    def report(self, settings: Settings, store: Store) -> Sequence[Section]:  # noqa: ARG002
+    def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table."""
         rows = [
             _row(way, contender, results)
-            for contender in OURS
-            if (results := list(store.under(f"{self.name}/{contender.key}").values()))
+            for contender in SCHEMES
+            if (results := list(store.under(_folder(settings, contender)).values()))
             for way in WAYS
         ]
         if not rows:
             return []
         note = (
-            f"{SHAPE}; {fresh_prompts.PROMPTS} prompts of {fresh_prompts.SHORTEST} to {fresh_prompts.LONGEST} tokens "
-            "(evenly by their logarithm) wait together; prompts per second. *Padding* is the share of computed "
-            "positions that hold no token."
+            f"{settings.own_shape}; {fresh_prompts.PROMPTS} prompts of {fresh_prompts.SHORTEST} to "
+            f"{fresh_prompts.LONGEST} tokens (evenly by their logarithm) wait together; prompts per second. *Padding* "
+            "is the share of computed positions that hold no token."
         )
         header = ["", "prompts/s", "ratio to padded", "padding", "runs of the graph"]
-        return [Section("Padded against bucketed batches", f"{note}\n\n{table(header, rows)}", (_plot(store),))]
+        return [
+            Section("Padded against bucketed batches", f"{note}\n\n{table(header, rows)}", (_plot(settings, store),))
+        ]
 
 
-def _plot(store: Store) -> Bars:
+def _folder(settings: Settings, contender: Contender) -> str:
+    return f"bucketing/{settings.own_shape}/{contender.key}"
+
+
+def _plot(settings: Settings, store: Store) -> Bars:
     found = {
-        contender.name: results
-        for contender in OURS
-        if (results := list(store.under(f"bucketing/{contender.key}").values()))
+        contender.build: results
+        for contender in SCHEMES
+        if (results := list(store.under(_folder(settings, contender)).values()))
     }
     series = {
         title: tuple(Spread.of([result[way]["rate"] for result in results]).bar for results in found.values())
         for way, title in WAYS.items()
     }
-    return Bars("bucketing.png", f"{SHAPE}: prompts per second, more is better", "prompts/s", tuple(found), series)
+    title = f"{settings.own_shape}: prompts per second, more is better"
+    return Bars("bucketing.png", title, "prompts/s", tuple(found), series)
 
 
 def _measure(settings: Settings, contender: Contender, number: int) -> Result:
-    print(f"bucketing, round {number}: {contender.name}", flush=True)
+    print(f"bucketing, round {number}: {contender.build}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job.json"
-        jobs.write(replace(contender.job(settings, SHAPE), seed=number), file)
+        jobs.write(replace(contender.job(settings, settings.own_shape), seed=number), file)
         return run_module(settings.python, "benchmarks.fresh_prompts", [str(file)], settings.threads)
 
 
@@ -81,4 +88,4 @@ def _row(way: str, contender: Contender, results: Sequence[Result]) -> list[str]
     padding = Spread.of([100 * result[way]["padding"] for result in results])
     runs = Spread.of([result[way]["runs"] for result in results])
     ratio = paired_ratio(rates, bases).text(2)
-    return [f"{contender.name}: {WAYS[way]}", Spread.of(rates).text(1), ratio, f"{padding.median:.0f} %", runs.text()]
+    return [f"{contender.build}: {WAYS[way]}", Spread.of(rates).text(1), ratio, f"{padding.median:.0f} %", runs.text()]

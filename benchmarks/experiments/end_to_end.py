@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from benchmarks import assets
-from benchmarks.contenders import OURS, Contender
+from benchmarks.contenders import SCHEMES, Contender
 from benchmarks.daemon_process import EngineChoice, daemon
 from benchmarks.engines.base import WARM_STEPS, prompts
 from benchmarks.experiments.section import Section
@@ -18,6 +19,7 @@ from benchmarks.settings import Settings
 from benchmarks.spread import Spread, paired_ratio
 from benchmarks.store import Result, Store
 from benchmarks.streams import run_together, steady_rate
+from benchmarks.verdict import at_least
 
 STREAMS = 8
 PROMPT_TOKENS = 64
@@ -33,7 +35,7 @@ class EndToEnd:
     def measure(self, settings: Settings, store: Store) -> None:
         """Take turns, a pair a round; who begins changes."""
         for shape in settings.shapes:
-            for contender in OURS:
+            for contender in SCHEMES:
                 for number in range(settings.rounds):
                     turns = [_raw, _daemon] if number % 2 == 0 else [_daemon, _raw]
                     for turn in turns:
@@ -45,8 +47,8 @@ class EndToEnd:
         rows = [
             row
             for shape in settings.shapes
-            for contender in OURS
-            if (row := _row(store, f"{self.name}/{shape}/{contender.key}", f"{shape}, {contender.name}"))
+            for contender in SCHEMES
+            if (row := _row(store, f"{self.name}/{shape}/{contender.key}", f"{shape}, {contender.build}"))
         ]
         if not rows:
             return []
@@ -56,19 +58,20 @@ class EndToEnd:
 
 
 def _raw(settings: Settings, contender: Contender, shape: str, number: int) -> Result:
-    print(f"end-to-end, {shape}, round {number}: raw loop, {contender.name}", flush=True)
+    print(f"end-to-end, {shape}, round {number}: raw loop, {contender.build}", flush=True)
     job = replace(
         contender.job(settings, shape),
         decode_streams=(STREAMS,),
         prompt_tokens=PROMPT_TOKENS,
         decode_tokens=DECODE_TOKENS,
+        decode_seconds=math.inf,
         seed=number,
     )
     return {"rate": contender.run(settings, job)["figures"][f"decode_{STREAMS}"]}
 
 
 def _daemon(settings: Settings, contender: Contender, shape: str, number: int) -> Result:
-    print(f"end-to-end, {shape}, round {number}: daemon, {contender.name}", flush=True)
+    print(f"end-to-end, {shape}, round {number}: daemon, {contender.build}", flush=True)
     random = np.random.default_rng(number)
     ids = prompts(random, settings.vocab(shape), STREAMS, PROMPT_TOKENS)
     bundle = assets.need(settings, shape, contender.kind)
@@ -78,12 +81,9 @@ def _daemon(settings: Settings, contender: Contender, shape: str, number: int) -
 
 
 def _row(store: Store, prefix: str, title: str) -> list[str]:
-    raw, through = (
-        [result["rate"] for result in store.under(f"{prefix}/{kind}").values()] for kind in ("raw", "daemon")
-    )
-    rounds = min(len(raw), len(through))
-    if not rounds:
+    rounds = store.paired([f"{prefix}/{kind}" for kind in ("raw", "daemon")])
+    raw, through = ([result["rate"] for result in results] for results in rounds)
+    if not raw:
         return []
-    ratio = paired_ratio(through[:rounds], raw[:rounds])
-    verdict = "reached" if ratio.median >= GOAL else "**missed**"
-    return [title, Spread.of(raw).text(), Spread.of(through).text(), f"{ratio.text(3)} {verdict}"]
+    verdict = at_least(paired_ratio(through, raw), GOAL, digits=3)
+    return [title, Spread.of(raw).text(), Spread.of(through).text(), verdict.text]

@@ -12,7 +12,6 @@ from benchmarks.settings import Settings
 from benchmarks.spread import Spread, paired_ratio
 from benchmarks.store import Result, Store
 
-SHAPE = "llama-0.43b"
 WORKLOADS = {"decode_1": "decode, 1 stream", "decode_8": "decode, 8 streams", "prefill_512": "prefill, 512 tokens"}
 
 Runs = list[dict[str, float]]
@@ -44,53 +43,51 @@ class Fusion:
 
     def measure(self, settings: Settings, store: Store) -> None:
         """Take turns."""
+        folder = f"{self.name}/{settings.own_shape}"
         for number in range(settings.rounds):
             for form in FORMS if number % 2 == 0 else FORMS[::-1]:
-                store.need(f"{self.name}/{form.key}/{number}", lambda: _measure(settings, form, number))  # noqa: B023
+                store.need(f"{folder}/{form.key}/{number}", lambda: _measure(settings, form, number))  # noqa: B023
 
-    def report(self, settings: Settings, store: Store) -> Sequence[Section]:  # noqa: ARG002
+    def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table."""
-        rates = {form.key: _rates(store, form) for form in FORMS}
+        shape = settings.own_shape
+        rounds = store.paired([f"{self.name}/{shape}/{form.key}" for form in FORMS])
+        rates = {form.key: [result["figures"] for result in runs] for form, runs in zip(FORMS, rounds, strict=True)}
         if not all(rates.values()):
             return []
-        rounds = min(len(runs) for runs in rates.values())
         rows = [
-            [form.title, *(_cell(rates[form.key], rates["plain"], workload, rounds) for workload in WORKLOADS)]
+            [form.title, *(_cell(rates[form.key], rates["plain"], workload) for workload in WORKLOADS)]
             for form in FORMS
         ]
         note = (
-            f"{SHAPE} in float32, tokens per second, and the ratio to the first row. *Fused* is what the model builder "
+            f"{shape} in float32, tokens per second, and the ratio to the first row. *Fused* is what the model builder "
             "makes: rotary embedding, cache and attention in one operator, sum and norm in another."
         )
         body = f"{note}\n\n{table(['', *WORKLOADS.values()], rows)}"
-        return [Section("Unfused against fused graph", body, (_plot(rates, rounds),))]
+        return [Section("Unfused against fused graph", body, (_plot(rates, shape),))]
 
 
 def _measure(settings: Settings, form: Form, number: int) -> Result:
     print(f"fusion, round {number}: {form.title}", flush=True)
-    job = replace(form.contender.job(settings, SHAPE), optimize=form.optimize, seed=number)
-    job = replace(job, decode_streams=(1, 8), prefill_tokens=(512,), decode_tokens=36)
+    job = replace(form.contender.job(settings, settings.own_shape), optimize=form.optimize, seed=number)
+    job = replace(job, decode_streams=(1, 8), prefill_tokens=(512,))
     return form.contender.run(settings, job)
 
 
-def _rates(store: Store, form: Form) -> Runs:
-    return [result["figures"] for result in store.under(f"fusion/{form.key}").values()]
+def _cell(runs: Runs, base: Runs, workload: str) -> str:
+    values = Spread.of([run[workload] for run in runs])
+    return f"{values.text(1)}, {_ratio(runs, base, workload).median:.2f}x"
 
 
-def _cell(runs: Runs, base: Runs, workload: str, rounds: int) -> str:
-    values = Spread.of([run[workload] for run in runs[:rounds]])
-    return f"{values.text(1)}, {_ratio(runs, base, workload, rounds).median:.2f}x"
-
-
-def _ratio(runs: Runs, base: Runs, workload: str, rounds: int) -> Spread:
-    ours, theirs = ([run[workload] for run in each[:rounds]] for each in (runs, base))
+def _ratio(runs: Runs, base: Runs, workload: str) -> Spread:
+    ours, theirs = ([run[workload] for run in each] for each in (runs, base))
     return paired_ratio(ours, theirs)
 
 
-def _plot(rates: dict[str, Runs], rounds: int) -> Bars:
+def _plot(rates: dict[str, Runs], shape: str) -> Bars:
     series = {
-        form.title: tuple(_ratio(rates[form.key], rates["plain"], workload, rounds).bar for workload in WORKLOADS)
+        form.title: tuple(_ratio(rates[form.key], rates["plain"], workload).bar for workload in WORKLOADS)
         for form in FORMS
     }
-    title = f"{SHAPE} in float32: speed relative to stock operators as written"
+    title = f"{shape} in float32: speed relative to stock operators as written"
     return Bars("fusion.png", title, "times as fast", tuple(WORKLOADS.values()), series)

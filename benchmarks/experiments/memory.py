@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks import assets
-from benchmarks.contenders import OURS, Contender
+from benchmarks.contenders import SCHEMES, Contender
 from benchmarks.daemon_process import EngineChoice, daemon
 from benchmarks.engines.base import prompts
 from benchmarks.experiments.section import Section
@@ -31,15 +31,15 @@ class Memory:
     def measure(self, settings: Settings, store: Store) -> None:
         """Measure each shape and scheme once; memory does not vary as time does."""
         for shape in settings.shapes:
-            for contender in OURS:
+            for contender in SCHEMES:
                 store.need(f"{self.name}/{shape}/{contender.key}", lambda: _measure(settings, contender, shape))  # noqa: B023
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table."""
         rows = [
-            _row(f"{shape}, {contender.name}", result)
+            _row(f"{shape}, {contender.build}", result)
             for shape in settings.shapes
-            for contender in OURS
+            for contender in SCHEMES
             if (result := store.get(f"{self.name}/{shape}/{contender.key}"))
         ]
         if not rows:
@@ -54,7 +54,7 @@ class Memory:
 
 
 def _measure(settings: Settings, contender: Contender, shape: str) -> Result:
-    print(f"memory, {shape}: {contender.name}", flush=True)
+    print(f"memory, {shape}: {contender.build}", flush=True)
     bundle = assets.need(settings, shape, contender.kind)
     ids = prompts(np.random.default_rng(0), settings.vocab(shape), ROWS, PROMPT_TOKENS)
     choice = EngineChoice(rows=ROWS)

@@ -20,6 +20,7 @@ class Bars:
     Attributes:
         groups: what stands along the axis.
         series: per legend entry, a bar for each group.
+        emphasized: the legend entry that a reader looks for first, if any.
     """
 
     file: str
@@ -27,6 +28,7 @@ class Bars:
     unit: str
     groups: tuple[str, ...]
     series: dict[str, tuple[Bar, ...]]
+    emphasized: str = ""
 
 
 @dataclass(frozen=True)

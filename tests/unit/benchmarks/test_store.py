@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.store import Result, Store
+from benchmarks.fingerprint import COMPARED, commit_text
+from benchmarks.store import MixedResultsError, Result, Store
+
+
+def from_machine(folder: Path, commit: str = "abc", **facts: str) -> Store:
+    """A store on a machine with these facts, `_` for each space in their names."""
+    machine = dict.fromkeys(COMPARED, "the same") | {name.replace("_", " "): value for name, value in facts.items()}
+    return Store(folder, fingerprint=lambda: {"machine": machine, "commit": commit, "changed": []})
 
 
 def never() -> Result:
@@ -46,3 +53,67 @@ def test_a_key_may_hold_dots(tmp_path: Path) -> None:
 def test_an_unknown_folder_is_empty(tmp_path: Path) -> None:
     """What has not been measured is left out of the page."""
     assert Store(tmp_path).under("race") == {}
+
+
+def test_a_result_says_where_it_comes_from(tmp_path: Path) -> None:
+    """Machine, versions, commit, and what was not committed."""
+    result = Store(tmp_path).need("race/0", lambda: {"rate": 1.5})
+    assert set(result["fingerprint"]) == {"machine", "commit", "changed"}
+    assert set(COMPARED) <= set(result["fingerprint"]["machine"])
+
+
+def test_results_of_two_machines_are_refused(tmp_path: Path) -> None:
+    """The message names the files, the difference and the remedy."""
+    for number in range(2):
+        from_machine(tmp_path, processor="old").need(f"race/{number}", lambda: {"rate": 1.0})
+    from_machine(tmp_path, processor="new").need("race/2", lambda: {"rate": 2.0})
+    with pytest.raises(MixedResultsError, match=r"race/2.json: processor new\nRemove those files"):
+        Store(tmp_path).check()
+
+
+def test_results_of_two_onnxruntimes_are_refused(tmp_path: Path) -> None:
+    """Before anything is measured: the run would have been for nothing."""
+    from_machine(tmp_path, onnxruntime="1.30.0").need("race/0", lambda: {"rate": 1.0})
+    newer = from_machine(tmp_path, onnxruntime="1.31.1")
+    with pytest.raises(MixedResultsError, match=r"race/0.json: onnxruntime 1.30.0"):
+        newer.check(measuring=True)
+    newer.check()
+
+
+def test_a_result_of_unknown_origin_is_refused(tmp_path: Path) -> None:
+    """It may come from anywhere."""
+    (tmp_path / "memory.json").write_text("{}", encoding="utf-8")
+    from_machine(tmp_path).need("race/0", lambda: {"rate": 1.0})
+    with pytest.raises(MixedResultsError, match=r"memory.json: measured before results told"):
+        from_machine(tmp_path).check(measuring=True)
+
+
+def test_another_commit_is_no_other_origin(tmp_path: Path) -> None:
+    """The page tells all of them; a commit that changes a comment does not undo a measurement."""
+    for number, commit in enumerate(("abc", "def")):
+        from_machine(tmp_path, commit).need(f"race/{number}", lambda: {"rate": 1.0})
+    from_machine(tmp_path).check()
+
+
+def test_an_engine_that_changed_between_rounds_is_refused(tmp_path: Path) -> None:
+    """Another version of a peer is another peer."""
+    for number, version in enumerate(("0.3.35", "0.3.36")):
+        result = {"facts": {"llama-cpp-python": version}}
+        from_machine(tmp_path).need(f"race/gguf/{number}", lambda: result)  # noqa: B023  (called at once)
+    with pytest.raises(MixedResultsError, match=r"race/gguf/0.json: .*0.3.35"):
+        from_machine(tmp_path).check()
+
+
+def test_a_commit_with_changes_says_so() -> None:
+    """Nobody could measure it again by checking it out."""
+    assert commit_text({"commit": "0123456789abcdef", "changed": []}) == "0123456789ab"
+    text = commit_text({"commit": "0123456789abcdef", "changed": ["daemon"]})
+    assert text == "0123456789ab with uncommitted changes in daemon/"
+
+
+def test_only_rounds_that_all_have_are_paired(tmp_path: Path) -> None:
+    """An interrupted round has no partners."""
+    store = from_machine(tmp_path)
+    for key in ("a/0", "a/1", "b/1", "b/2"):
+        store.need(key, lambda: {"key": key})  # noqa: B023  (called at once)
+    assert [[result["key"] for result in rounds] for rounds in store.paired(["a", "b"])] == [["a/1"], ["b/1"]]

@@ -16,6 +16,18 @@ def test_a_rate_counts_only_while_all_decode() -> None:
     assert steady_rate([early, late], warm_tokens=0) == pytest.approx(4 / 2)
 
 
+def test_the_tokens_of_one_step_may_come_one_after_the_other() -> None:
+    """Two tokens a second, whichever stream of a step is the last to be warm and whichever is the first to end."""
+    first, second = trace(0.0, 1.0, 2.0, 3.0), trace(0.1, 1.1, 2.1, 3.1)
+    assert steady_rate([first, second], warm_tokens=0) == pytest.approx(2.0)
+
+
+def test_streams_that_never_decoded_together_have_no_rate() -> None:
+    """A zero would look like a figure."""
+    with pytest.raises(ValueError, match="at the same time"):
+        steady_rate([trace(0.0, 1.0, 2.0), trace(5.0, 6.0)], warm_tokens=0)
+
+
 def test_a_gap_counts_that_reaches_into_the_time() -> None:
     """The pause that the long prompt caused began with a token before it."""
     assert longest_gap(trace(0.0, 1.0, 4.0, 4.5), start=2.0, end=4.2) == 3.0
