@@ -3,17 +3,20 @@
 import typer
 
 from autoglmctl import bench, chat, generate, model, status, tokenize
+from autoglmctl.help_pages import PlainGroup
 from autoglmctl.parameters import Command, add_command
 from autoglmctl.root import root
 
-EXIT_CODES = """Exit codes: 0 done; 1 error; 2 wrong usage; 3 no daemon reachable; 4 refused for now, try later;
-130 interrupted."""
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 error; 2 wrong usage; 3 no daemon reachable; 4 refused for now, try later; 130 interrupted."
+)
 
 
 def build_app() -> typer.Typer:
     """All commands, with the options that stand before them."""
     app = typer.Typer(
         name="autoglmctl",
+        cls=PlainGroup,
         help="Talk to autoglmd: ask, chat, look at its state, make models.",
         epilog=EXIT_CODES,
         no_args_is_help=True,
@@ -23,7 +26,7 @@ def build_app() -> typer.Typer:
     app.callback()(root)
     for name, command in _COMMANDS.items():
         add_command(app, name, command)
-    models = typer.Typer(help="List, inspect, build and prepare models.", no_args_is_help=True)
+    models = typer.Typer(cls=PlainGroup, help="List, inspect, build and prepare models.", no_args_is_help=True)
     for name, command in _MODEL_COMMANDS.items():
         add_command(models, name, command, offline=command in _OFFLINE)
     app.add_typer(models, name="model")

@@ -29,10 +29,12 @@ Measured: TypeAlias = tuple[list[StreamTimes], int]
 class Load:
     """What is asked of the daemon."""
 
-    streams: Annotated[int, typer.Option("--streams", "-c", min=1, help="Requests at the same time.")] = 8
-    requests: Annotated[int, typer.Option("--requests", min=0, help="In all; 0: one per stream.")] = 0
-    prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", min=1, help="Length of each prompt.")] = 128
-    tokens: Annotated[int, typer.Option("--tokens", "-n", min=1, help="Length of each answer.")] = 64
+    streams: Annotated[int, typer.Option("--streams", "-c", min=1, metavar="N", help="Requests at the same time.")] = 8
+    requests: Annotated[int, typer.Option("--requests", min=0, metavar="N", help="In all; 0: one per stream.")] = 0
+    prompt_tokens: Annotated[
+        int, typer.Option("--prompt-tokens", min=1, metavar="N", help="Length of each prompt.")
+    ] = 128
+    tokens: Annotated[int, typer.Option("--tokens", "-n", min=1, metavar="N", help="Length of each answer.")] = 64
     seed: Annotated[int, typer.Option(help="Of the prompts' random tokens.")] = 0
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import typer
 
 from autoglmctl import exit_codes
+from autoglmctl.terminal import fitted
 
 _ALL_ERRORS = {"openglm": "OpenGLMError", "autoglmd.errors": "AutoglmError"}
 _REQUEST_ERRORS = {"openglm": "RequestError", "autoglmd.errors": "RequestError"}
@@ -35,7 +36,8 @@ def reported(*, as_json: bool) -> Iterator[None]:
         _forget_stdout()
         raise typer.Exit(exit_codes.PIPE_CLOSED) from None
     except _known_errors() as error:
-        sys.stderr.write(render(error, as_json=as_json) + "\n")
+        said = render(error, as_json=as_json)
+        sys.stderr.write((said if as_json else fitted(said, sys.stderr)) + "\n")
         raise typer.Exit(exit_code_of(error)) from None
 
 

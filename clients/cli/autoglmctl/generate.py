@@ -20,7 +20,9 @@ _NOT_OF_THE_REQUEST = ("raw", "system", "stats", "stream")
 class RequestOptions:
     """What else a request may say, and how its answer is shown."""
 
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None
+    stop: Annotated[
+        list[str] | None, typer.Option(help="End before this text; may be given again.", metavar="TEXT")
+    ] = None
     logprobs: Annotated[
         int | None, typer.Option(help="Also print each token's log probability and N alternatives.", metavar="N")
     ] = None

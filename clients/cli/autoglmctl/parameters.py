@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import typer
 
 from autoglmctl.failures import reported
+from autoglmctl.help_pages import PlainCommand, flowing
 from autoglmctl.invocation import Invocation
 from autoglmctl.options import GlobalOptions, OutputOptions
 
@@ -31,7 +32,7 @@ def add_command(app: typer.Typer, name: str, command: Command, *, offline: bool 
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
     common = OutputOptions if offline else GlobalOptions
     everywhere = inspect.Parameter("invocation", inspect.Parameter.KEYWORD_ONLY, annotation=common)
-    app.command(name)(_flattened(run, [context, *own, everywhere], command.__doc__))
+    app.command(name, cls=PlainCommand)(_flattened(run, [context, *own, everywhere], command.__doc__))
 
 
 def flattened(command: Command) -> Command:
@@ -47,7 +48,7 @@ def _flattened(command: Command, parameters: list[inspect.Parameter], doc: str |
     shown = [each for item in parameters for each in _spread(item)]
     run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     run.__annotations__ = {item.name: item.annotation for item in shown}
-    run.__doc__ = doc
+    run.__doc__ = flowing(doc)
     return run
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +49,7 @@ class Terminal:
     def remark(self, text: str) -> None:
         """Write a line for people to stderr, dimmed on a screen."""
         screen = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        text = fitted(text, sys.stderr)
         sys.stderr.write(f"\x1b[2m{text}\x1b[0m\n" if screen else f"{text}\n")
         sys.stderr.flush()
 
@@ -67,6 +70,15 @@ class Terminal:
             TimeElapsedColumn(),
         )
         return Progress(*columns, console=_console(sys.stderr), transient=transient)
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """What we say ourselves, broken between words where the stream is a screen; a terminal would break inside them."""
+    if not stream.isatty():
+        return text
+    columns = shutil.get_terminal_size().columns
+    wrapper = textwrap.TextWrapper(columns, replace_whitespace=False, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapper.fill(line) for line in text.split("\n"))
 
 
 def _console(stream: Any) -> Console:

@@ -4,9 +4,11 @@ import io
 import json
 
 import pytest
+import typer
 
+from autoglmctl.failures import CommandError, reported
 from autoglmctl.step_bars import StepBars
-from autoglmctl.terminal import Terminal
+from autoglmctl.terminal import Terminal, fitted
 
 
 class Screen(io.StringIO):
@@ -69,3 +71,24 @@ def test_steps_are_bars_on_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         bars.show("export", 0.5)
     assert "export" in screen.getvalue()
     assert "100%" in screen.getvalue()
+
+
+def test_what_we_say_is_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a screen; a pipe gets the line as it is, and a path is never broken."""
+    monkeypatch.setenv("COLUMNS", "20")
+    text = "There is nothing at /a/long/path/of/a/model.\n  /help   shows it"
+    broken = "There is nothing at\n/a/long/path/of/a/model.\n  /help   shows it"
+    assert (fitted(text, Screen()), fitted(text, io.StringIO())) == (broken, text)
+
+
+def test_errors_are_broken_between_words_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As JSON they are not: that is for programs."""
+    monkeypatch.setenv("COLUMNS", "20")
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    for as_json in (False, True):
+        with pytest.raises(typer.Exit), reported(as_json=as_json):
+            raise CommandError("something is not as it should be")
+    first, second, last = screen.getvalue().splitlines()
+    assert (first, second) == ("Error: something is", "not as it should be")
+    assert json.loads(last)["error"]["message"] == "something is not as it should be"
