@@ -1,5 +1,7 @@
 """An answer does not depend on its neighbours, bit for bit: tokens and log probabilities, on onnxruntime."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -21,8 +23,16 @@ def requests() -> list[SequenceRequest]:
     ]
 
 
+@pytest.fixture(scope="module", params=["0", "1"], ids=["flash", "scores"])
+def kernel(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both of onnxruntime's attention kernels, whichever the daemon would choose here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORT_GQA_DISABLE_FLASH_ATTENTION", request.param)
+        yield
+
+
 @pytest.fixture(scope="module", params=TINY_MODELS)
-def model(request: pytest.FixtureRequest) -> str:
+def model(request: pytest.FixtureRequest, kernel: None) -> str:
     """Each tiny model."""
     return str(request.param)
 

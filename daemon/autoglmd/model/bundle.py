@@ -54,6 +54,7 @@ class Bundle:
     vocab_size: int
     context_tokens: int
     layers: int
+    query_heads: int
     kv_heads: int
     head_size: int
     eos_ids: tuple[int, ...]
@@ -115,6 +116,7 @@ def _checked(folder: Path, settings: dict[str, Any]) -> Bundle:
         vocab_size=vocab_size,
         context_tokens=_positive(model, "context_length"),
         layers=_positive(decoder, "num_hidden_layers"),
+        query_heads=_positive(decoder, "num_attention_heads"),
         kv_heads=_positive(decoder, "num_key_value_heads"),
         head_size=_positive(decoder, "head_size"),
         eos_ids=_end_ids(model.get("eos_token_id"), vocab_size),

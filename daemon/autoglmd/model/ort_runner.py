@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 
 from autoglmd.errors import ModelCorruptError
+from autoglmd.model.attention_kernel import attention_kernel, scratch_bytes
 from autoglmd.model.bundle import Bundle
 from autoglmd.model.device import DeviceChoice, choose_device
 from autoglmd.model.graph_io import check_inputs, kv_tensors, logits_dtype, precision_of
@@ -30,6 +31,7 @@ class RunnerOptions:
     Attributes:
         graph: the graph file to load: the bundle's own, or its prepared copy.
         threads: compute threads; 0 lets onnxruntime take one per core.
+        run_tokens: most prompt tokens of one run, over all its rows; it bounds what attention needs for its scores.
     """
 
     graph: Path
@@ -39,6 +41,7 @@ class RunnerOptions:
     rows: int
     context_tokens: int
     threads: int
+    run_tokens: int = 256
 
 
 class OrtRunner:
@@ -52,9 +55,10 @@ class OrtRunner:
             ModelUnsupportedError: its inputs are not ours, or it cannot continue a row in place.
         """
         self._names = bundle.names
-        self._session = _load_session(options)
-        tensors = kv_tensors(self._session, bundle)
         context = min(options.context_tokens, bundle.context_tokens)
+        with attention_kernel(scratch_bytes(bundle.query_heads, max(options.run_tokens, options.rows), context)):
+            self._session = _load_session(options)
+        tensors = kv_tensors(self._session, bundle)
         providers = tuple(self._session.get_providers())
         # A provider that is offered can still fail to load its libraries; onnxruntime then goes on without it.
         device, _ = choose_device(options.device.requested, providers)

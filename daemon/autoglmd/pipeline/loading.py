@@ -95,6 +95,7 @@ def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadCo
         rows=config.engine.rows,
         context_tokens=config.engine.context_tokens,
         threads=config.engine.threads or context.cores,
+        run_tokens=config.engine.prefill_chunk_tokens,
     )
     if config.prepare and device.memory == "cpu":
         folder = (context.prepared / name).resolve()
