@@ -33,14 +33,18 @@ class BundleAnswers:
         )
 
     def right(self, cases: Sequence[Case]) -> Iterator[bool]:
-        """Whether the greedy answer to each case is the wanted one, to the letter."""
+        """Whether greedy decoding gives each case's answer, token by token up to the one that ends it."""
         for start in range(0, len(cases), _ROWS):
             group = cases[start : start + _ROWS]
-            texts = self.answers([prompt(case.conversation[:-1], case.text) for case in group])
-            yield from (text == case.answer for text, case in zip(texts, group, strict=True))
+            found = self._decode([prompt(case.conversation[:-1], case.text) for case in group])
+            wanted = [self._vocabulary.encode(case.answer + USER) for case in group]
+            yield from (ids[: len(right)] == right for ids, right in zip(found, wanted, strict=True))
 
     def answers(self, prompts: Sequence[str]) -> list[str]:
         """Greedy answers to at most 16 prompts with their special tokens written out."""
+        return [self._text(ids) for ids in self._decode(prompts)]
+
+    def _decode(self, prompts: Sequence[str]) -> list[list[int]]:
         encoded = [self._vocabulary.encode(text) for text in prompts]
         for row, ids in enumerate(encoded):
             self._runner.prefill(row, np.array(ids[:-1], np.int64), 0)
@@ -53,7 +57,7 @@ class BundleAnswers:
                 answer.append(int(token))
             if all(any(stop in answer for stop in self._bundle.eos_ids) for answer in answers):
                 break
-        return [self._text(answer) for answer in answers]
+        return answers
 
     def _text(self, ids: list[int]) -> str:
         kept = itertools.takewhile(lambda token: token not in self._bundle.eos_ids, ids)
@@ -68,7 +72,7 @@ class CheckpointAnswers:
         self._vocabulary = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
 
     def right(self, cases: Sequence[Case]) -> Iterator[bool]:
-        """Whether greedy decoding would give each case's answer, to the letter."""
+        """Whether greedy decoding would give each case's answer, token by token up to the one that ends it."""
         return (self._is_right(case) for case in cases)
 
     def _is_right(self, case: Case) -> bool:

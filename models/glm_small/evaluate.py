@@ -19,19 +19,23 @@ _PER_GROUP = 40
 
 
 def main() -> int:
-    """Print the table; return 1 when a target is missed or there is nothing to measure."""
+    """Print the table; return 1 when a target is missed or a model is not there to be measured."""
     options = _options()
-    asked = cases(options.per_group, options.seed)
-    fp32 = int8 = None
-    if (options.checkpoint / "model.safetensors").is_file():
-        fp32 = Score("FP32", tuple(CheckpointAnswers(options.checkpoint).right(asked)))
-    if (options.bundle / "genai_config.json").is_file():
-        int8 = Score("INT8", tuple(BundleAnswers(options.bundle, options.threads).right(asked)))
-    scores = [score for score in (fp32, int8) if score is not None]
-    if not scores:
-        print(f"Nothing to measure: no checkpoint in {options.checkpoint}, no bundle in {options.bundle}.")
+    missing = [
+        f"There is no {what} in {folder}."
+        for what, folder, file in (
+            ("FP32 checkpoint", options.checkpoint, "model.safetensors"),
+            ("INT8 bundle", options.bundle, "genai_config.json"),
+        )
+        if not (folder / file).is_file()
+    ]
+    if missing:
+        print(*missing, "Train and build with `make glm-small`, or name the folders.", sep="\n", file=sys.stderr)
         return 1
-    print(table(asked, scores))
+    asked = cases(options.per_group, options.seed)
+    fp32 = Score("FP32", tuple(CheckpointAnswers(options.checkpoint).right(asked)))
+    int8 = Score("INT8", tuple(BundleAnswers(options.bundle, options.threads).right(asked)))
+    print(table(asked, [fp32, int8]))
     missed = shortfalls(fp32, int8)
     print(*missed, sep="\n", file=sys.stderr)
     return 1 if missed else 0
@@ -40,7 +44,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=BUNDLE, help="the INT8 bundle")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the FP32 checkpoint, if there is one")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT, help="the checkpoint, judged in FP32")
     parser.add_argument("--per-group", type=int, default=_PER_GROUP, help="cases per split, category and language")
     parser.add_argument("--seed", type=int, default=EVALUATION_SEED)
     parser.add_argument("--threads", type=int, default=0, help="0: one per core")

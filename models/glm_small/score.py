@@ -40,12 +40,12 @@ def table(cases: Sequence[Case], scores: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
-def shortfalls(fp32: Score | None, int8: Score | None) -> list[str]:
+def shortfalls(fp32: Score, int8: Score) -> list[str]:
     """What misses its target, in words; empty when all is well."""
     missed = []
-    if fp32 is not None and fp32.share < FP32_TARGET:
+    if fp32.share < FP32_TARGET:
         missed.append(f"FP32 is right in {fp32.share:.2%} of the cases; the target is {FP32_TARGET:.0%}.")
-    if fp32 is not None and int8 is not None and round(fp32.share - int8.share, 9) > LARGEST_LOSS:
+    if round(fp32.share - int8.share, 9) > LARGEST_LOSS:
         missed.append(f"INT8 loses {fp32.share - int8.share:.2%}; the limit is {LARGEST_LOSS:.0%}.")
     return missed
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from autoglmd.errors import ModelCorruptError
+from models.glm_small import evaluate
 from models.glm_small.held_out import Case, cases
 from models.glm_small.safetensors_file import read_weights
 from models.glm_small.score import Score, shortfalls, table
@@ -39,9 +40,13 @@ def test_a_missed_target_is_said_with_its_numbers() -> None:
     assert "10.00%" in said[1]
 
 
-def test_without_a_checkpoint_the_loss_is_not_judged() -> None:
-    """One number cannot be compared."""
-    assert shortfalls(None, Score("INT8", (False,))) == []
+def test_an_evaluation_without_the_checkpoint_fails_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a comparison is no success: INT8 is judged by what it loses against FP32."""
+    monkeypatch.setattr("sys.argv", ["evaluate", "--checkpoint", str(tmp_path)])
+    assert evaluate.main() == 1
+    assert f"There is no FP32 checkpoint in {tmp_path}." in capsys.readouterr().err
 
 
 def test_safetensors_are_read_in_each_of_the_common_types(tmp_path: Path) -> None:
