@@ -45,6 +45,12 @@ def test_systemd_understands_every_key(runnable_unit: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_a_child_that_memory_ends_for_does_not_take_the_daemon_with_it(service: configparser.SectionProxy) -> None:
+    """And no limit is guessed, which would be wrong for most models."""
+    assert service["OOMPolicy"] == "continue"
+    assert [key for key in service if key.startswith("Memory") and key != "MemoryDenyWriteExecute"] == []
+
+
 def test_the_service_is_locked_up(runnable_unit: Path) -> None:
     """By systemd's own measure."""
     result = analyze("security", "--offline=true", f"--threshold={EXPOSURE_TENTHS}", runnable_unit)
