@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,8 @@ CASES = (
     Attention(16, 1, 2000),
 )
 HEADS, KV_HEADS, HEAD_DIM, CAPACITY = 16, 4, 64, 2560
+KERNELS = {"blockwise": "0", "scores": "1"}
+"""What the environment says to get each of the two CPU kernels; it is read where a session is made."""
 
 
 def rows() -> None:
@@ -87,11 +90,11 @@ def rows() -> None:
 
 
 def attention() -> None:
-    """Print GroupQueryAttention's milliseconds per layer for each case, KV kind and with the flash path off."""
-    kinds = ("FP32", "INT8 per tensor", "INT8 per channel")
-    print("rows x new after past | " + " | ".join(kinds))
+    """Print GroupQueryAttention's milliseconds per layer for each case, KV kind and kernel."""
+    columns = [(kind, kernel) for kind in ("FP32", "INT8 per tensor", "INT8 per channel") for kernel in KERNELS]
+    print("rows x new after past | " + " | ".join(f"{kind}, {kernel}" for kind, kernel in columns))
     for case in CASES:
-        times = [_attention_milliseconds(kind, case) for kind in kinds]
+        times = [_attention_milliseconds(kind, kernel, case) for kind, kernel in columns]
         print(f"{case.rows} x {case.new} after {case.past} | " + " | ".join(f"{t:.2f}" for t in times))
 
 
@@ -156,7 +159,8 @@ def _linear(nodes: list[NodeProto], weights: dict[str, np.ndarray]) -> ModelProt
     return _model(nodes, [x], [y], weights)
 
 
-def _attention_milliseconds(kind: str, case: Attention) -> float:
+def _attention_milliseconds(kind: str, kernel: str, case: Attention) -> float:
+    os.environ["ORT_GQA_DISABLE_FLASH_ATTENTION"] = KERNELS[kernel]
     session = _session(_attention_model(kind))
     kv_type = np.float32 if kind == "FP32" else np.int8
     queries = np.random.default_rng(2).standard_normal((case.rows, case.new, (HEADS + 2 * KV_HEADS) * HEAD_DIM))
