@@ -4,6 +4,7 @@ Preparing needs as much memory as loading the bundle unprepared, and runs a grap
 child, that memory is given back whole and a crash costs nothing: the bundle is then loaded as it was shipped.
 """
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -75,4 +76,11 @@ class Preparer:
             self._child = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             )
+            _offer_to_the_kernel(self._child.pid)
             return self._child
+
+
+def _offer_to_the_kernel(pid: int) -> None:
+    """If memory ends, this process is the one to be killed, not the daemon. Source: proc_pid_oom_score_adj(5)."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000", encoding="ascii")

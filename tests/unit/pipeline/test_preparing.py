@@ -48,6 +48,19 @@ def test_the_folder_that_we_were_started_in_is_not_run(tmp_path: Path, monkeypat
     assert find_prepared(BUNDLE, tmp_path / "p", (CPU,)) is not None
 
 
+def test_the_child_is_the_first_that_the_kernel_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the daemon's own size, where memory ends."""
+    looks = (
+        "import pathlib, sys\nfile = pathlib.Path('/proc/self/oom_score_adj')\nwhile int(file.read_text()) < 1000: pass"
+    )
+    monkeypatch.setattr(preparing, "COMMAND", child(f"{looks}\nsys.exit('offered')"))
+    monkeypatch.setattr(preparing, "PREPARE_SECONDS", LIMIT_SECONDS)
+    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,))
+    assert caplog.messages == ["loading the bundle as shipped, which takes more memory: offered"]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("import sys; sys.exit('no space')", "no space"), ("import sys; sys.exit(3)", "the child ended with status 3")],
