@@ -32,12 +32,16 @@ def need(settings: Settings, shape: str, kind: str) -> Path:
     """Return a shape's model of one kind.
 
     Kinds: checkpoint, gguf, openvino, unfused, those of `onnx_folder.KINDS`, and prepared-KIND. It is made in a process
-    of its own if it is not there; half-made ones are never mistaken for whole ones.
+    of its own if it is not there; half-made ones are never mistaken for whole ones. A prepared one that the daemon
+    would not take, because its model or this host's software has changed since, is made again.
     """
     target = path(settings, shape, kind).resolve()
-    if target.exists():
+    if target.exists() and not kind.startswith("prepared-"):
         return target
     source = _source(settings, shape, kind)
+    if kind.startswith("prepared-") and _fits(Path(source), target):
+        return target
+    _remove(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".partial-{target.name}")
     _remove(partial)
@@ -60,10 +64,19 @@ def _source(settings: Settings, shape: str, kind: str) -> str | Path:
     return need(settings, shape, "checkpoint")
 
 
-def _remove(partial: Path) -> None:
-    if partial.is_dir():
-        shutil.rmtree(partial)
-    partial.unlink(missing_ok=True)
+def _fits(bundle: Path, prepared: Path) -> bool:
+    from autoglmd.model.bundle import read_bundle
+    from autoglmd.model.device import CPU
+    from autoglmd.model.prepare import find_prepared
+
+    return find_prepared(read_bundle(bundle), prepared, (CPU,)) is not None
+
+
+def _remove(made: Path) -> None:
+    if made.is_dir():
+        shutil.rmtree(made)
+    else:
+        made.unlink(missing_ok=True)
 
 
 def _make_checkpoint(shape: str, target: Path) -> None:

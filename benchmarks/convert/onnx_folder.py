@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from autoglmctl.build.options import BuildOptions, KvOptions, KvPrecision, Precision, Scheme, WeightOptions
+from benchmarks.settings import GLM_SMALL_CHECKPOINT
 
 _GROUPS_64 = WeightOptions(group_size=64)
 _GROUPS_128 = WeightOptions(group_size=128)
@@ -28,8 +30,21 @@ def build(source: Path, target: Path, kind: str) -> None:
     from autoglmctl.build.build import build_model
 
     weights, kv = KINDS[kind]
-    options = BuildOptions(source, target, weights=weights, kv=KvOptions(kv), measure=False)
-    build_model(options, lambda _step, _part: None)
+    with tempfile.TemporaryDirectory() as folder:
+        keys_and_values = KvOptions(kv, calibration=calibration(source, Path(folder)))
+        options = BuildOptions(source, target, weights=weights, kv=keys_and_values, measure=False)
+        build_model(options, lambda _step, _part: None)
+
+
+def calibration(source: Path, folder: Path) -> Path | None:
+    """Return the text that the embedded model is shipped with scales of; other models have the tool's own text."""
+    if source.resolve() != GLM_SMALL_CHECKPOINT:
+        return None
+    from models.glm_small.calibration import text
+
+    file = folder / "calibration.txt"
+    file.write_text(text(), encoding="utf-8")
+    return file
 
 
 def prepare(source: Path, target: Path) -> None:

@@ -1,12 +1,15 @@
 """Where models lie, and the command line."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import assets
 from benchmarks.__main__ import parse
-from benchmarks.settings import GLM_SMALL, QUICK_ROUNDS, Settings
+from benchmarks.convert.onnx_folder import calibration
+from benchmarks.settings import GLM_SMALL, GLM_SMALL_CHECKPOINT, QUICK_ROUNDS, TINY, Settings
+from tests.support.fixture_models import copy_bundle
 
 SHAPE = "llama-0.43b"
 
@@ -44,3 +47,32 @@ def test_an_unknown_experiment_is_refused(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         parse(["--only", "racing"])
     assert "end-to-end" in capsys.readouterr().err
+
+
+def test_the_embedded_model_is_calibrated_as_it_is_shipped(tmp_path: Path) -> None:
+    """On its own conversations; its INT8 KV cache would be judged by foreign scales otherwise."""
+    file = calibration(GLM_SMALL_CHECKPOINT, tmp_path)
+    assert file is not None
+    assert file.read_text(encoding="utf-8")
+    assert calibration(tmp_path / "another", tmp_path) is None
+
+
+def test_the_tables_without_peers_follow_a_trial_of_the_tiny_shape() -> None:
+    """Trying the harness must not build half a gigabyte; measuring only Glm still needs a Llama to take apart."""
+    assert Settings(shapes=(TINY,)).own_shape == TINY
+    assert Settings(shapes=("glm-edge-1.5b",)).own_shape == SHAPE
+    assert TINY not in Settings().shapes
+
+
+def test_a_stale_prepared_model_is_made_again(tmp_path: Path) -> None:
+    """The daemon would make it again, and then both would run different graphs."""
+    settings = Settings(work=tmp_path, python=sys.executable)
+    copy_bundle("tiny-int8", assets.path(settings, SHAPE, "groups64-kv8"))
+    stale = assets.path(settings, SHAPE, "prepared-groups64-kv8")
+    stale.mkdir(parents=True)
+    (stale / "prepared.json").write_text("{}", encoding="utf-8")
+    made = assets.need(settings, SHAPE, "prepared-groups64-kv8")
+    first = (made / "prepared.json").stat().st_mtime_ns
+    assert (made / "model.onnx").exists()
+    again = assets.need(settings, SHAPE, "prepared-groups64-kv8")
+    assert (again / "prepared.json").stat().st_mtime_ns == first
