@@ -10,10 +10,12 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from autoglmd.model.attention_kernel import attention_kernel, scratch_bytes
 from benchmarks.engines.base import Decoded, enough
 from benchmarks.job import Job
 
@@ -103,19 +105,26 @@ def _logits_of(binding: ort.IOBinding) -> np.ndarray:
 
 
 def make_session(job: Job) -> ort.InferenceSession:
-    """Load the graph as the daemon does."""
+    """Load the graph as the daemon does, with the attention kernel that it would choose for these rows."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = job.threads
     options.inter_op_num_threads = 1
     if job.graph or not job.optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     file = job.graph or str(Path(job.model) / "model.onnx")
-    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    heads = _decoder(job)["num_attention_heads"]
+    with attention_kernel(scratch_bytes(heads, max(job.chunk, job.most_streams), job.context)):
+        return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _decoder(job: Job) -> dict[str, Any]:
+    config = json.loads((Path(job.model) / "genai_config.json").read_text(encoding="utf-8"))
+    decoder: dict[str, Any] = config["model"]["decoder"]
+    return decoder
 
 
 def _kv_buffers(session: ort.InferenceSession, job: Job) -> dict[str, np.ndarray]:
-    config = json.loads((Path(job.model) / "genai_config.json").read_text(encoding="utf-8"))
-    decoder = config["model"]["decoder"]
+    decoder = _decoder(job)
     shape = (job.most_streams, decoder["num_key_value_heads"], job.context, decoder["head_size"])
     pasts = (info for info in session.get_inputs() if info.name.startswith("past_key_values."))
     return {info.name: np.zeros(shape, dtype=NUMPY_TYPES[info.type]) for info in pasts}
