@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from models.glm_small.command import Command, render
-from models.glm_small.grammar_file import Language
+from models.glm_small.grammar_file import Language, devices
 from models.glm_small.split import Fate, Split, Stage, fate, wants_held_out_combination, wants_held_out_pattern
 
 
@@ -17,8 +17,20 @@ class Utterance:
 
     @property
     def combinations(self) -> tuple[str, ...]:
-        """The combination key of each command; a scene combines nothing."""
-        return tuple(command.combination for command in self.commands if not command.scene)
+        """The combination key of each command that combines parts which other commands have, too."""
+        return tuple(command.combination for command in self.commands if _combines(command))
+
+
+def _combines(command: Command) -> bool:
+    """Whether its parts can be known without it.
+
+    A scene has none. A device without rooms says a word (an action, a mode, what is asked) in one combination
+    only: held out, that word would be one that training never saw, such as the spin cycle of the washing machine.
+    """
+    if command.scene:
+        return False
+    number = command.value if command.value is not None else command.amount
+    return devices()[command.device].has_rooms or isinstance(number, int)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from models.glm_small.command import Command
 from models.glm_small.corpus import Corpus
-from models.glm_small.example import Example
+from models.glm_small.example import Example, Utterance
 from models.glm_small.grammar_file import LANGUAGES, patterns, questions
 from models.glm_small.held_out import Case, cases
 from models.glm_small.split import Split, Stage, fate
@@ -66,6 +67,22 @@ def test_about_a_tenth_of_the_patterns_is_held_out(language: str) -> None:
     asked = [pattern for topic in questions(language) for pattern in topic.patterns]
     out = [pattern for pattern in commands + asked if fate(f"pattern|{language}|{pattern}") == "test"]
     assert 0.06 < len(out) / len(commands + asked) < 0.14
+
+
+@pytest.mark.parametrize(
+    ("command", "combines"),
+    [
+        (Command("washing_machine", "", "set", "mode", "spin"), False),
+        (Command("door_lock", "", "query", "battery"), False),
+        (Command("kettle", "", "set", "temperature", 61), True),
+        (Command("vacuum", "study", "query", "battery"), True),
+        (Command("vacuum", "", "query", "battery"), True),
+        (Command(scene="sleep"), False),
+    ],
+)
+def test_only_what_combines_known_parts_is_held_out(command: Command, combines: bool) -> None:
+    """A word that a device without rooms says in one combination only is trained: nothing else would teach it."""
+    assert bool(Utterance("", (command,), ()).combinations) == combines
 
 
 def test_what_training_is_watched_by_shares_nothing_new_with_the_test(asked: list[Case]) -> None:
