@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 
 from autoglmctl.build import build as build_module
@@ -49,7 +50,7 @@ PLACES = {
     "checking": (reference, "_transformers_logits"),
     "quantizing": (embedding.groups, "quantize"),
     "saving": (graph, "save"),
-    "recording FP32": (recording.np, "save"),
+    "recording FP32": (recording.Recording, "record"),
     "timing what was built": (measure, "measure_cost"),
     "making it lasting": (build_module, "sync_tree"),
 }
@@ -68,6 +69,30 @@ def test_a_full_disk_or_memory_is_said_wherever_it_ends(
     with pytest.raises(HostError, match=DISK if error is FULL else MEMORY):
         build_model(options, _ignore)
     assert not list(options.output.parent.iterdir())
+
+
+class Zeros:
+    """A runner whose logits are all zero."""
+
+    def logits(self, ids: np.ndarray) -> np.ndarray:
+        """Return float32 `[tokens, 512]`."""
+        return np.zeros((ids.size, 512), dtype=np.float32)
+
+
+def test_a_disk_that_fills_up_while_logits_are_written_is_a_full_disk(tmp_path: Path) -> None:
+    """`/dev/full` is one for real: the error must still say what it is when it comes from many small writes."""
+    record = recording.Recording(tmp_path / "logits")
+    (tmp_path / "logits" / "1.f32").symlink_to("/dev/full")
+    with pytest.raises(HostError, match=DISK), host_limits(tmp_path, tmp_path):
+        record.record(Zeros(), [np.arange(9), np.arange(5)], lambda _part: None)  # type: ignore[arg-type]
+
+
+def test_recorded_logits_come_back_as_they_were(tmp_path: Path) -> None:
+    """Windows keep their order and their lengths."""
+    record = recording.Recording(tmp_path / "logits")
+    record.record(Zeros(), [np.arange(9), np.arange(5)], lambda _part: None)  # type: ignore[arg-type]
+    assert [logits.shape for logits in record] == [(9, 512), (5, 512)]
+    assert not any(logits.any() for logits in record)
 
 
 @pytest.mark.parametrize(
