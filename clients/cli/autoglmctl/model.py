@@ -39,14 +39,23 @@ class Folders:
 class WeightChoices:
     """How the weights are kept and multiplied."""
 
-    precision: Annotated[Precision, typer.Option(help="Of the weights.")] = _DEFAULTS.weights.precision
+    precision: Annotated[Precision, typer.Option(help="Of the weights: int8 or fp32.", metavar="KIND")] = (
+        _DEFAULTS.weights.precision
+    )
     scheme: Annotated[
-        Scheme, typer.Option(help="How INT8 products are computed; auto makes both and chooses by the figures.")
+        Scheme,
+        typer.Option(
+            help="How INT8 products are computed: groups, per-token, or auto: make both, choose by the figures.",
+            metavar="KIND",
+        ),
     ] = _DEFAULTS.weights.scheme
     group_size: Annotated[int, typer.Option(help="Weights that share a scale.")] = _DEFAULTS.weights.group_size
     keep_in_groups: Annotated[
         list[str] | None,
-        typer.Option(help="In the per-token scheme, leave these layers (a pattern) to groups; may be given again."),
+        typer.Option(
+            help="In the per-token scheme, leave these layers (a pattern) to groups; may be given again.",
+            metavar="TEXT",
+        ),
     ] = None
     reduce_range: Annotated[
         bool, typer.Option("--reduce-range", help="7-bit weights, for processors without VNNI or dot products.")
@@ -57,11 +66,16 @@ class WeightChoices:
 class KvChoices:
     """How the KV cache is kept, and its scales found."""
 
-    kv: Annotated[KvPrecision, typer.Option(help="Precision of the KV cache.")] = _DEFAULTS.kv.precision
-    kv_granularity: Annotated[KvGranularity, typer.Option(help="Scales of the KV cache.")] = _DEFAULTS.kv.granularity
-    calibration_method: Annotated[CalibrationMethod, typer.Option(help="How the KV scales are found.")] = (
-        _DEFAULTS.kv.method
+    kv: Annotated[KvPrecision, typer.Option(help="Precision of the KV cache: int8 or fp32.", metavar="KIND")] = (
+        _DEFAULTS.kv.precision
     )
+    kv_granularity: Annotated[
+        KvGranularity, typer.Option(help="Scales of the KV cache: per-channel or per-tensor.", metavar="KIND")
+    ] = _DEFAULTS.kv.granularity
+    calibration_method: Annotated[
+        CalibrationMethod,
+        typer.Option(help="How the KV scales are found: minmax, percentile or entropy.", metavar="KIND"),
+    ] = _DEFAULTS.kv.method
     calibration: Annotated[
         Path | None, typer.Option(help="UTF-8 text to calibrate and measure on, instead of ours.", metavar="FILE")
     ] = None
