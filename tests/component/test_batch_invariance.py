@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from autoglmd.engine.sequence import SequenceRequest
+from autoglmd.model import attention_kernel
 from autoglmd.model.bundle import resolve_folder
-from tests.support.fixture_models import TINY_MODELS
+from autoglmd.model.runner import Logits
+from tests.support.fixture_models import FOLDER, TINY_MODELS, open_runner
 from tests.support.ort_engine import Answer, alone, request, running
 
 CHUNKS = (8, 13, 256)
@@ -23,11 +25,11 @@ def requests() -> list[SequenceRequest]:
     ]
 
 
-@pytest.fixture(scope="module", params=["0", "1"], ids=["flash", "scores"])
+@pytest.fixture(scope="module", params=[0, 1 << 40], ids=["blockwise", "scores"])
 def kernel(request: pytest.FixtureRequest) -> Iterator[None]:
     """Both of onnxruntime's attention kernels, whichever the daemon would choose here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ORT_GQA_DISABLE_FLASH_ATTENTION", request.param)
+        patch.setattr(attention_kernel, "LARGEST_SCRATCH_BYTES", request.param)
         yield
 
 
@@ -108,3 +110,19 @@ def test_the_embedded_model_answers_alike_alone_and_in_company() -> None:
         engine.submit(*crowd)
         engine.log.wait_ended(*expected)
         assert {name: engine.answer(name) for name in expected} == expected
+
+
+def test_the_two_attention_kernels_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They round otherwise in the last bit: were they alike, the choice between them would not reach onnxruntime."""
+    monkeypatch.setattr(attention_kernel, "LARGEST_SCRATCH_BYTES", 0)
+    blockwise = _logits_after_a_prompt()
+    monkeypatch.setattr(attention_kernel, "LARGEST_SCRATCH_BYTES", 1 << 40)
+    scores = _logits_after_a_prompt()
+    assert not np.array_equal(blockwise, scores)
+    assert np.allclose(blockwise, scores, atol=1e-4)
+
+
+def _logits_after_a_prompt() -> Logits:
+    runner = open_runner(FOLDER / "tiny-fp32")
+    runner.prefill(0, np.arange(6, 206), 0)
+    return runner.decode(np.array([7]), np.array([200])).copy()

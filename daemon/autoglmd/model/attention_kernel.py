@@ -13,9 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LARGEST_SCRATCH_BYTES = 64 << 20
-_VARIABLE = "ORT_GQA_DISABLE_FLASH_ATTENTION"
+VARIABLE = "ORT_GQA_DISABLE_FLASH_ATTENTION"
+_BLOCKWISE, _SCORES = "0", "1"
 _SCORE_BYTES = 4
 _loading = threading.Lock()
+
+# There before any thread is: from now on its text is replaced in place, and no reader of the environment, in whatever
+# library, sees it move.
+os.environ[VARIABLE] = _BLOCKWISE
 
 
 def scratch_bytes(heads: int, run_tokens: int, context_tokens: int) -> int:
@@ -27,14 +32,8 @@ def scratch_bytes(heads: int, run_tokens: int, context_tokens: int) -> int:
 def attention_kernel(scratch: int) -> Iterator[None]:
     """Load a session inside the block; it writes its scores out where `scratch` bytes are little enough.
 
-    A variable that the user has set wins. One session at a time: the environment is the process's.
+    One session at a time: the environment is the process's.
     """
     with _loading:
-        if scratch > LARGEST_SCRATCH_BYTES or _VARIABLE in os.environ:
-            yield
-            return
-        os.environ[_VARIABLE] = "1"
-        try:
-            yield
-        finally:
-            del os.environ[_VARIABLE]
+        os.environ[VARIABLE] = _SCORES if scratch <= LARGEST_SCRATCH_BYTES else _BLOCKWISE
+        yield
