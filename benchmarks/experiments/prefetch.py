@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import assets
 from benchmarks import job as jobs
-from benchmarks.contenders import DEFAULT
+from benchmarks.contenders import GROUPS_KV8
 from benchmarks.experiments.section import Section
 from benchmarks.markdown import table
 from benchmarks.process import run_module
@@ -40,7 +40,7 @@ class Prefetch:
             return []
         note = (
             "Requests per second, one after the other, each prefilled and decoded for a few tokens by the raw loop "
-            f"({DEFAULT.build}). *Preparing* is chat template, tokenizer and checks of one request."
+            f"({GROUPS_KV8.build}). *Preparing* is chat template, tokenizer and checks of one request."
         )
         header = ["", "prompt, tokens", "preparing, ms", "serial", "decoupled", "decoupled / serial"]
         return [Section("Serial against decoupled prefetch", f"{note}\n\n{table(header, rows)}")]
@@ -56,7 +56,7 @@ def _measure(settings: Settings, shape: str, number: int) -> Result:
     print(f"prefetch, {shape}, round {number}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job.json"
-        jobs.write(replace(DEFAULT.job(settings, shape), seed=number), file)
+        jobs.write(replace(GROUPS_KV8.job(settings, shape), seed=number), file)
         return run_module(settings.python, "benchmarks.prefetching", [str(file)], settings.threads)
 
 

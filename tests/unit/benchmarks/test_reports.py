@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.contenders import DEFAULT
+from benchmarks.contenders import GROUPS_KV8
 from benchmarks.experiments import EXPERIMENTS
 from benchmarks.experiments.bucketing import Bucketing
 from benchmarks.experiments.end_to_end import EndToEnd
@@ -38,15 +38,15 @@ def test_an_experiment_without_results_has_no_section(store: Store, name: str) -
 
 def test_grpc_is_set_against_the_raw_loop(store: Store) -> None:
     """196 of 200 tokens per second are 98 %."""
-    keep(store, f"end-to-end/{SHAPE}/{DEFAULT.key}/raw/0", {"rate": 200.0})
-    keep(store, f"end-to-end/{SHAPE}/{DEFAULT.key}/daemon/0", {"rate": 196.0})
+    keep(store, f"end-to-end/{SHAPE}/{GROUPS_KV8.key}/raw/0", {"rate": 200.0})
+    keep(store, f"end-to-end/{SHAPE}/{GROUPS_KV8.key}/daemon/0", {"rate": 196.0})
     [section] = EndToEnd().report(SETTINGS, store)
     assert "| 200 (200-200) | 196 (196-196) | 0.980 (0.980-0.980) reached |" in section.body
 
 
 def test_rounds_are_paired_by_their_number(store: Store) -> None:
     """The raw loop's first round is no partner of the daemon's second."""
-    folder = f"end-to-end/{SHAPE}/{DEFAULT.key}"
+    folder = f"end-to-end/{SHAPE}/{GROUPS_KV8.key}"
     for key, rate in (("raw/0", 100.0), ("raw/1", 200.0), ("daemon/1", 196.0)):
         keep(store, f"{folder}/{key}", {"rate": rate})
     [section] = EndToEnd().report(SETTINGS, store)
@@ -55,7 +55,7 @@ def test_rounds_are_paired_by_their_number(store: Store) -> None:
 
 def test_half_a_pair_is_not_a_row(store: Store) -> None:
     """An interrupted round waits for its partner."""
-    keep(store, f"end-to-end/{SHAPE}/{DEFAULT.key}/raw/0", {"rate": 200.0})
+    keep(store, f"end-to-end/{SHAPE}/{GROUPS_KV8.key}/raw/0", {"rate": 200.0})
     assert list(EndToEnd().report(SETTINGS, store)) == []
 
 
@@ -63,7 +63,7 @@ def test_half_a_pair_is_not_a_row(store: Store) -> None:
 def test_memory_is_what_comes_on_top(store: Store, peak: float, cell: str) -> None:
     """Of weights (500 MB) and KV in use (50 MB)."""
     result = {"peak_resident": peak, "weights": 500e6, "kv": 50e6, "anonymous": 90e6}
-    keep(store, f"memory/{SHAPE}/{DEFAULT.key}", result)
+    keep(store, f"memory/{SHAPE}/{GROUPS_KV8.key}", result)
     [section] = Memory().report(SETTINGS, store)
     assert section.body.splitlines()[-1].endswith(f"| {cell} |")
 
@@ -103,7 +103,7 @@ def test_bucketing_is_relative_to_padding(store: Store) -> None:
         name: {"rate": rate, "padding": 0.25, "runs": 8}
         for name, rate in zip(("alone", "padded", "bucketed"), (5.0, 4.0, 8.0), strict=True)
     }
-    keep(store, f"bucketing/{SHAPE}/{DEFAULT.key}/0", ways)
+    keep(store, f"bucketing/{SHAPE}/{GROUPS_KV8.key}/0", ways)
     [section] = Bucketing().report(SETTINGS, store)
     assert section.body.splitlines()[-1].endswith("| 8.0 (8.0-8.0) | 2.00 (2.00-2.00) | 25 % | 8 (8-8) |")
     assert len(section.plots[0].series) == 3
