@@ -19,6 +19,7 @@ from models.glm_small.batches import Batch, batches
 from models.glm_small.chat import IGNORED_LABEL, labelled
 from models.glm_small.held_out import Case, cases
 from models.glm_small.optimizer import MasterWeights, learning_rate
+from models.glm_small.recipe import recipe_digest
 
 _LOG = logging.getLogger("glm_small.train")
 _REPORT_STEPS = 25
@@ -41,7 +42,9 @@ class Trainer:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._vocabulary = SentencePieceProcessor(model_file=str(_vocabulary_file(plan.folder)))
+        self._recipe = f"{recipe_digest()} with seed {plan.seed}"
+        self._begun = _begun(plan.folder, self._recipe)
+        self._vocabulary = SentencePieceProcessor(model_file=str(_vocabulary_file(plan.folder, self._begun is None)))
         torch.manual_seed(plan.seed)
         self._model = network.build(self._vocabulary)
         self._working = network.build(self._vocabulary)
@@ -88,17 +91,17 @@ class Trainer:
         )
 
     def _save(self) -> None:
-        state = {"step": self._done, **self._weights.state()}
+        state = {"step": self._done, "recipe": self._recipe, **self._weights.state()}
         checkpoint.save_state(self._plan.folder, state)
         checkpoint.save_model(self._plan.folder, self._working, self._vocabulary)
         self._model.load_state_dict(self._working.state_dict())
         _LOG.info("step %d  exact match, development set %s", self._done, json.dumps(self._exact_match()))
 
     def _resume(self) -> None:
-        state = checkpoint.load_state(self._plan.folder)
-        if state is not None:
-            self._weights.restore(state)
-            self._done = state["step"]
+        if self._begun is not None:
+            self._weights.restore(self._begun)
+            self._done = self._begun["step"]
+            self._begun = None
             _LOG.info("resuming at step %d", self._done)
 
     def _exact_match(self) -> dict[str, float]:
@@ -122,17 +125,27 @@ def _share(group: list[bool]) -> float:
     return round(sum(group) / len(group), 4)
 
 
-def _vocabulary_file(folder: Path) -> Path:
+def _begun(folder: Path, recipe: str) -> dict[str, Any] | None:
+    """The run in the folder, if there is one. Raises ValueError when another recipe began it.
+
+    What another split held out may be trained now, or the reverse: weights of both would make the evaluation worthless.
+    """
+    state = checkpoint.load_state(folder)
+    if state is not None and state["recipe"] != recipe:
+        raise ValueError(f"{folder} holds a run of another recipe ({state['recipe']}, not {recipe}): use a new folder.")
+    return state
+
+
+def _vocabulary_file(folder: Path, fresh: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "tokenizer.model"
-    return file if file.exists() else vocabulary.train(folder)
+    return vocabulary.train(folder) if fresh else folder / "tokenizer.model"
 
 
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder for the checkpoint; a run in it is continued")
-    parser.add_argument("--steps", type=int, default=3200)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=20)
     options = parser.parse_args()

@@ -112,3 +112,76 @@ def test_a_category_that_a_split_cannot_have_is_an_error(split: Split) -> None:
     else:
         with pytest.raises(LookupError, match="has nothing for split"):
             corpus.turn("en", "scene")
+
+
+EVERYDAY_PATTERNS = {
+    "zh": (
+        "把{d}调到{v}",
+        "打开{d}",
+        "{d}调到{v}",
+        "关掉{d}",
+        "把{d}打开",
+        "把{d}拉上",
+        "把{d}关掉",
+        "{r}太暗了",
+        "把{d}{m}一点",
+        "{d}再{m}一点",
+        "你好",
+        "你是谁",
+        "介绍一下你自己",
+        "你能做什么",
+        "自我介绍",
+        "谢谢",
+        "{d}开到{v}",
+        "把{d}开到{v}",
+    ),
+    "en": (
+        "turn on {d}",
+        "turn off {d}",
+        "turn {d} off",
+        "turn {d} on",
+        "set {d} to {v}",
+        "switch off {d}",
+        "open {d}",
+        "close {d}",
+        "who are you",
+        "what can you do",
+        "hello",
+        "thanks",
+        "same for the {r}",
+        "what is the {a} of {d}",
+        "is {d} on",
+        "make {d} {m}",
+        "introduce yourself",
+    ),
+}
+EVERYDAY_COMBINATIONS = (
+    "light|living_room|set|brightness|50",
+    "air_conditioner|bedroom|set|temperature|26",
+    "light|bedroom|set|brightness|30",
+    "tv||off||None",
+    "air_conditioner||set|temperature|26",
+    "curtain||close||None",
+    "curtain||open||None",
+    "light|living_room|increase|brightness|None",
+    "light|kitchen|off||None",
+    "light|living_room|on||None",
+    "light|bedroom|on||None",
+    "light|bedroom|off||None",
+    "light||on||None",
+    "light||off||None",
+    "air_conditioner|bedroom|on||None",
+    "air_conditioner|living_room|on||None",
+    "light|living_room|off||None",
+    "light|living_room|set|brightness|30",
+    "fan||on||None",
+    "curtain|living_room|close||None",
+    "curtain|bedroom|close||None",
+)
+
+
+def test_everyday_sentences_are_trained() -> None:
+    """The salt was chosen so: what people say first to the model that ships, the README's sentences among it."""
+    keys = [f"pattern|{language}|{pattern}" for language, all_of in EVERYDAY_PATTERNS.items() for pattern in all_of]
+    keys += [f"command|{combination}" for combination in EVERYDAY_COMBINATIONS]
+    assert [key for key in keys if fate(key) != "train"] == []

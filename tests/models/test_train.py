@@ -53,6 +53,13 @@ def test_a_resumed_run_learns_from_the_batches_that_it_had_not_seen(trained: Pat
     assert abs(whole - resumed).max() < 0.05
 
 
+def test_a_run_of_another_recipe_is_not_continued(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that have seen what another split holds out would make the evaluation worthless."""
+    monkeypatch.setattr("models.glm_small.train.recipe_digest", lambda: "0123456789abcdef")
+    with pytest.raises(ValueError, match=r"holds a run of another recipe \(.*, not 0123456789abcdef with seed 3\)"):
+        _run(trained, steps=4)
+
+
 def _run(folder: Path, steps: int) -> Path:
     Trainer(Plan(folder, steps, SEED, sample_per_group=1)).run()
     return folder
