@@ -66,6 +66,7 @@ SAMPLES: dict[type[AutoglmError], AutoglmError] = {
         errors.NotSupportedError("session_id"),
         errors.QueueFullError(64, 64, 2.5),
         errors.ModelNotReadyError("glm-small", "loading", "it is loading."),
+        errors.ModelFailedError("glm-small", "its weights are broken."),
         errors.DrainingError(),
         errors.EngineFailedError("The model failed."),
     )
@@ -86,9 +87,9 @@ message. Texts are cut at {TEXT_BYTES} bytes.
 
 AFTER_ERRORS = """
 Two are worth another try, and only before the first event came: `QUEUE_FULL` after the delay that its `RetryInfo`
-names, and `UNAVAILABLE`. Of `MODEL_NOT_READY`, `state` says whether that is of use: `loading` and `preparing` will
-pass, `failed` will not until the daemon starts again. `ENGINE_FAILED` is INTERNAL so that no library sends by itself
-again what may have broken the step.
+names, and what has the status UNAVAILABLE. A model that failed has the code `MODEL_NOT_READY`, too, but the status
+FAILED_PRECONDITION: nothing changes until the daemon starts again. `ENGINE_FAILED` is INTERNAL so that no library sends
+by itself again what may have broken the step.
 
 What gRPC refuses by itself has a status without details: RESOURCE_EXHAUSTED for too large a message, UNIMPLEMENTED for
 a method that does not exist, DEADLINE_EXCEEDED or CANCELLED where the call ended on the caller's side.

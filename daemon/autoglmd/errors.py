@@ -10,7 +10,8 @@ AutoglmError
 ├── CapacityError
 │   └── QueueFullError           the line is full; says when to come back
 ├── UnavailableError
-│   ├── ModelNotReadyError       loading, preparing or failed; carries which, and why
+│   ├── ModelNotReadyError       loading or preparing; carries which
+│   │   └── ModelFailedError     could not be loaded; carries why
 │   ├── DrainingError            the daemon is stopping
 │   └── EngineFailedError        a step raised; its sequences end, the daemon goes on
 ├── ModelError                   a bundle on disk cannot be used
@@ -129,7 +130,7 @@ class UnavailableError(AutoglmError):
 
 
 class ModelNotReadyError(UnavailableError):
-    """The model is known and not (yet) loaded. `state` says whether that will pass: "failed" will not."""
+    """The model is known and not yet loaded: `state` is "loading" or "preparing", and that will pass."""
 
     code = "MODEL_NOT_READY"
 
@@ -138,6 +139,13 @@ class ModelNotReadyError(UnavailableError):
         self.name = name
         self.state = state
         self.reason = reason
+
+
+class ModelFailedError(ModelNotReadyError):
+    """The model is known and could not be loaded (`state` "failed"): asking again is of no use until a restart."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, "failed", reason)
 
 
 class DrainingError(UnavailableError):

@@ -23,6 +23,7 @@ SAMPLES: list[errors.AutoglmError] = [
     errors.RequestIdInUseError("r1"),
     errors.QueueFullError(9, 8, 2.5),
     errors.ModelNotReadyError("glm-small", "loading", "it is loading."),
+    errors.ModelFailedError("glm-small", "its weights are broken."),
     errors.DrainingError(),
 ]
 

@@ -19,6 +19,7 @@ def not_ready(state: str) -> status_pb2.Status:
     return refusal("UNAVAILABLE", "MODEL_NOT_READY", name="glm-small", state=state, reason="it is not there yet.")
 
 
+FAILED = refusal("FAILED_PRECONDITION", "MODEL_NOT_READY", name="glm-small", state="failed", reason="it is broken.")
 NOT_READY = not_ready("loading")
 
 
@@ -84,14 +85,25 @@ def test_the_timeout_ends_the_patience(server: ScriptedServer) -> None:
         client.generate("x", timeout=10.0)
 
 
-def test_a_model_that_could_not_be_loaded_is_not(server: ScriptedServer, client: Client, slept: list[float]) -> None:
+@pytest.mark.parametrize("status", [FAILED, not_ready("failed")], ids=["this daemon", "an old one"])
+def test_a_model_that_could_not_be_loaded_is_not(
+    server: ScriptedServer, client: Client, slept: list[float], status: status_pb2.Status
+) -> None:
     """Asking again changes nothing, so it is said at once, with the reason."""
-    server.play([not_ready("failed")])
-    with pytest.raises(openglm.ModelNotReadyError) as caught:
+    server.play([status])
+    with pytest.raises(openglm.ModelFailedError, match="Model not ready") as caught:
         client.generate("x")
     error = caught.value
-    assert (error.name, error.state, error.reason) == ("glm-small", "failed", "it is not there yet.")
-    assert (error.retryable, slept) == (False, [])
+    assert (error.name, error.state) == ("glm-small", "failed")
+    assert (error.reason, error.retryable, error.is_loading) == (error.details.metadata["reason"], False, False)
+    assert slept == []
+
+
+def test_a_daemon_that_names_no_state_is_waited_for(server: ScriptedServer, client: Client, slept: list[float]) -> None:
+    """An old one; its model most likely still loads."""
+    server.play(*[[refusal("UNAVAILABLE", "MODEL_NOT_READY", name="glm-small")]] * 5, answer("ok"))
+    assert client.generate("x").text == "ok"
+    assert slept == [0.1, 0.2, 0.4, 0.8, 1.0]
 
 
 def test_a_state_that_we_do_not_know_gets_the_usual_tries(
@@ -149,8 +161,8 @@ def test_the_patience_of_autoglm_ends(
     server.answer("GetModel", *[info("LOADING")] * 99)
     with AutoGLM(address=server.path) as glm:
         assert 30 <= sum(slept) < 31
-        server.play([not_ready("failed")])
-        with pytest.raises(openglm.ModelNotReadyError):
+        server.play([FAILED])
+        with pytest.raises(openglm.ModelFailedError):
             glm.generate("x")
 
 
@@ -189,6 +201,6 @@ def test_the_command_waits_for_tokenize_too(server: ScriptedServer) -> None:
 
 def test_the_command_does_not_ask_to_try_later_what_has_failed(server: ScriptedServer) -> None:
     """That is an error (1), not a refusal for now (4)."""
-    server.play([not_ready("failed")], *[[NOT_READY]] * 99)
+    server.play([FAILED], *[[NOT_READY]] * 99)
     done = CliRunner().invoke(build_app(), ["--socket", str(server.path), "generate", "x"])
     assert (done.exit_code, len(server.requests)) == (1, 1)

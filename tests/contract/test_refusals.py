@@ -54,6 +54,7 @@ async def test_a_prompt_too_long_answers_out_of_range_with_the_counts(door: Door
     [
         (errors.ModelNotFoundError("glm-x", ("glm-small",)), grpc.StatusCode.NOT_FOUND),
         (errors.ModelNotReadyError("glm-small", "loading", "it is loading."), grpc.StatusCode.UNAVAILABLE),
+        (errors.ModelFailedError("glm-small", "its weights are broken."), grpc.StatusCode.FAILED_PRECONDITION),
         (errors.DrainingError(), grpc.StatusCode.UNAVAILABLE),
         (errors.RequestIdInUseError("r1"), grpc.StatusCode.ALREADY_EXISTS),
         (errors.InvalidArgumentError("token_ids.ids[3]", "is not in the vocabulary"), grpc.StatusCode.INVALID_ARGUMENT),
@@ -120,7 +121,7 @@ async def test_a_session_answers_unimplemented(door: Door) -> None:
 
 async def test_a_model_that_is_not_ready_answers_with_its_state_and_the_reason(door: Door) -> None:
     """A client sees without another call whether waiting is of use."""
-    door.gateway.refusal = errors.ModelNotReadyError("glm-small", "failed", "its weights are broken.")
+    door.gateway.refusal = errors.ModelFailedError("glm-small", "its weights are broken.")
     info = detail(rich_status(await refusal(door)), error_details_pb2.ErrorInfo)
     assert info.metadata == {"name": "glm-small", "state": "failed", "reason": "its weights are broken."}
 
@@ -153,7 +154,7 @@ async def test_an_unknown_model_answers_not_found_with_the_known_ones(door: Door
 
 async def test_an_endless_error_text_still_arrives_as_a_status(door: Door) -> None:
     """Headers are bounded: a long Chinese text would otherwise kill the stream instead of ending it."""
-    door.gateway.refusal = errors.ModelNotReadyError("glm-small", "failed", "载" * 50_000)
+    door.gateway.refusal = errors.ModelFailedError("glm-small", "载" * 50_000)
     error = await refusal(door)
-    assert (error.code(), reason(error)) == (grpc.StatusCode.UNAVAILABLE, "MODEL_NOT_READY")
+    assert (error.code(), reason(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_NOT_READY")
     assert str(error.details()).endswith("…")

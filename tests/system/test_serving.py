@@ -88,7 +88,7 @@ async def test_models_are_routed_by_name_and_a_broken_one_breaks_no_other(two_mo
 
             with pytest.raises(grpc.aio.AioRpcError) as refusal:
                 await read(talk.inference.Generate(request(model="broken"), timeout=LIMIT_SECONDS))
-            assert refusal.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert refusal.value.code() == grpc.StatusCode.FAILED_PRECONDITION
             assert reason(refusal.value) == "MODEL_NOT_READY"
             assert "model.onnx" in str(refusal.value.details())
 

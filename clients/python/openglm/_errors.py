@@ -13,7 +13,8 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 ├── UnavailableError              the daemon cannot serve this now; `retry_after`
 │   ├── DaemonNotRunningError     nobody answers at the address (also a ConnectionError)
 │   ├── ConnectionLostError       the connection broke under the call (also a ConnectionError)
-│   ├── ModelNotReadyError        loading, preparing or failed; `name`, `state`, `reason`
+│   ├── ModelNotReadyError        loading or preparing; `name`, `state`, `reason`
+│   │   └── ModelFailedError      it could not be loaded
 │   ├── DrainingError             the daemon is stopping
 │   └── EngineFailedError         a step raised
 ├── ModelError                    a bundle on the box cannot be used
@@ -35,7 +36,8 @@ from typing import ClassVar
 from openglm._details import ErrorDetails
 
 NO_DETAILS = ErrorDetails()
-_LOADING = ("loading", "preparing")
+# An old daemon names no state; most likely it still loads.
+_LOADING = ("loading", "preparing", "")
 
 
 class OpenGLMError(Exception):
@@ -194,7 +196,7 @@ class ConnectionLostError(UnavailableError, ConnectionError):
 
 
 class ModelNotReadyError(UnavailableError):
-    """The model is known and not (yet) loaded."""
+    """The model is known and not yet loaded."""
 
     code = "MODEL_NOT_READY"
 
@@ -205,7 +207,7 @@ class ModelNotReadyError(UnavailableError):
 
     @property
     def state(self) -> str:
-        """What it does instead: "loading", "preparing" or "failed", as in ModelState."""
+        """What it does instead: "loading", "preparing" or "failed", as in ModelState; empty from an old daemon."""
         return self.details.metadata.get("state", "")
 
     @property
@@ -218,10 +220,19 @@ class ModelNotReadyError(UnavailableError):
         """Whether it will be ready by itself."""
         return self.state in _LOADING
 
+
+class ModelFailedError(ModelNotReadyError):
+    """The model is known and could not be loaded."""
+
+    @property
+    def is_loading(self) -> bool:
+        """No."""
+        return False
+
     @property
     def retryable(self) -> bool:
-        """Not if it failed: nothing changes until the daemon starts again."""
-        return self.state != "failed"
+        """No: nothing changes until the daemon starts again."""
+        return False
 
 
 class DrainingError(UnavailableError):

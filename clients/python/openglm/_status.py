@@ -78,6 +78,8 @@ def error_from_rpc(failure: grpc.RpcError, address: Address) -> OpenGLMError:
     message = failure.details() or "The daemon gave no reason."
     details = read_details(_packed_details(failure))
     kind = _BY_CODE.get(details.code)
+    if kind is errors.ModelNotReadyError and details.metadata.get("state") == "failed":
+        kind = errors.ModelFailedError
     if kind is not None:
         return kind(message, details)
     return _from_status(failure.code(), message, details, address)

@@ -25,8 +25,10 @@ STATUS_OF: Mapping[type[errors.AutoglmError], int] = {
     errors.QueueFullError: code_pb2.RESOURCE_EXHAUSTED,
     errors.UnavailableError: code_pb2.UNAVAILABLE,
     errors.ModelNotReadyError: code_pb2.UNAVAILABLE,
+    # Not UNAVAILABLE, which generic clients send again unasked: it stays failed until the daemon starts again.
+    errors.ModelFailedError: code_pb2.FAILED_PRECONDITION,
     errors.DrainingError: code_pb2.UNAVAILABLE,
-    # Not UNAVAILABLE, which generic clients send again unasked: the request may be what broke the step.
+    # Nor this: the request may be what broke the step.
     errors.EngineFailedError: code_pb2.INTERNAL,
     errors.ModelError: code_pb2.FAILED_PRECONDITION,
     errors.ModelMissingError: code_pb2.FAILED_PRECONDITION,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from autoglmd.errors import ModelNotFoundError, ModelNotReadyError
+from autoglmd.errors import ModelFailedError, ModelNotFoundError, ModelNotReadyError
 from autoglmd.messages import ModelInfo, ModelState
 from autoglmd.pipeline.served import ServedModel
 
@@ -44,16 +44,18 @@ class Catalog:
 
         Raises:
             ModelNotFoundError: it is not configured, or its bundle is not on this box.
-            ModelNotReadyError: it is loading or being prepared, or could not be loaded.
+            ModelNotReadyError: it is loading or being prepared.
+            ModelFailedError: it could not be loaded.
         """
         info = self.info(name)
         if info.state is ModelState.ABSENT:
             raise ModelNotFoundError(
                 name, tuple(self._served), f"Model {info.name!r} is not on this box: {info.detail}"
             )
+        if info.state is ModelState.FAILED:
+            raise ModelFailedError(info.name, info.detail)
         if info.name not in self._served:
-            reason = info.detail or _REASONS.get(info.state, f"it is {info.state.value}.")
-            raise ModelNotReadyError(info.name, info.state.value, reason)
+            raise ModelNotReadyError(info.name, info.state.value, _REASONS[info.state])
         return self._served[info.name]
 
     def info(self, name: str) -> ModelInfo:

@@ -32,9 +32,16 @@ def test_the_table_has_no_line_for_a_class_outside_the_tree() -> None:
 
 
 def test_stable_codes_differ() -> None:
-    """A client tells errors apart by them."""
-    codes = [kind.code for kind in STATUS_OF]
+    """A client tells errors apart by them. A model that failed is one that is not ready, and says so by its state."""
+    codes = [kind.code for kind in STATUS_OF if kind is not errors.ModelFailedError]
     assert sorted(set(codes)) == sorted(codes)
+    assert errors.ModelFailedError.code == errors.ModelNotReadyError.code
+
+
+def test_only_what_may_pass_is_unavailable() -> None:
+    """Generic clients send UNAVAILABLE again, unasked."""
+    unavailable = {kind for kind, status in STATUS_OF.items() if status == code_pb2.UNAVAILABLE}
+    assert unavailable == {errors.UnavailableError, errors.ModelNotReadyError, errors.DrainingError}
 
 
 def test_an_error_carries_its_numbers_by_name() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoglmd.errors import ModelNotFoundError, ModelNotReadyError
+from autoglmd.errors import ModelFailedError, ModelNotFoundError, ModelNotReadyError
 from autoglmd.messages import ModelInfo, ModelState
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.served import ServedModel
@@ -31,7 +31,7 @@ def test_an_empty_name_means_the_default(catalog: Catalog) -> None:
 
 def test_a_model_that_failed_says_why(catalog: Catalog) -> None:
     """A request for it gets the reason that the operator gets."""
-    with pytest.raises(ModelNotReadyError, match="'b' is not ready: its weights are broken") as caught:
+    with pytest.raises(ModelFailedError, match="'b' is not ready: its weights are broken") as caught:
         catalog.serving("b")
     assert (caught.value.state, caught.value.reason) == ("failed", "its weights are broken.")
     assert catalog.info("b").state is ModelState.FAILED
@@ -43,7 +43,7 @@ def test_a_model_that_is_loading_says_so(catalog: Catalog, state: ModelState) ->
     catalog.mark("c", state)
     with pytest.raises(ModelNotReadyError, match=r"it is (loading|being prepared).*\. Try again") as caught:
         catalog.serving("c")
-    assert (caught.value.name, caught.value.state) == ("c", state.value)
+    assert (type(caught.value), caught.value.name, caught.value.state) == (ModelNotReadyError, "c", state.value)
 
 
 def test_a_model_that_is_not_served_still_has_its_folder(catalog: Catalog) -> None:
