@@ -14,8 +14,8 @@ class GatewayPort(Protocol):
 
         Closing the generator (a client that went away) cancels the request.
 
-        Raises (before the first event only): PromptTooLongError, ModelNotFoundError, ModelNotReadyError, ModelFailedError,
-            RequestIdInUseError, QueueFullError, DrainingError, InvalidArgumentError.
+        Raises (before the first event only): PromptTooLongError, ModelNotFoundError, ModelNotReadyError,
+            ModelFailedError, RequestIdInUseError, QueueFullError, DrainingError, InvalidArgumentError.
         """
         ...
 
