@@ -31,6 +31,8 @@ _CONTINUED_TOKENS = 8
 # takes a moment to arrive.
 _DEADLINE_ROUNDING = 0.01
 _DEADLINE_TRAVEL_SECONDS = 0.01
+# Of a long deadline a hundredth is time enough to cancel in.
+_DEADLINE_MARGIN_SECONDS = 0.1
 
 Item = SequenceRequest | Exception | EngineEvent
 
@@ -56,6 +58,7 @@ class AnswerStream:
         self.row_seconds: float | None = None
         """How long a whole answer took its row; `None` before, and for one that ended in any other way."""
         self._refused = False
+        self._broken: Exception | None = None
         self._finished: Finished | None = None
         # After a stop string the stream is finished and the engine does not know yet.
         self.engine_ended = False
@@ -76,19 +79,25 @@ class AnswerStream:
         if isinstance(item, Exception):
             self._refused = self.engine_ended = True
             raise item
-        yield self._started(item)
-        while True:
-            for event in self._heard(item):
-                yield event
-            if self._finished is not None:
-                return
-            item = await self._items.get()
+        try:
+            yield self._started(item)
+            while True:
+                for event in self._heard(item):
+                    yield event
+                if self._finished is not None:
+                    return
+                item = await self._items.get()
+        except Exception as error:
+            # A defect of ours. Who leaves comes as GeneratorExit or CancelledError, which are none of these.
+            self._broken = error
+            raise
 
     def close(self) -> Finished | None:
         """How it ended, also where nobody is there to hear it. `None`: it was refused, and never began."""
         if self._finished is None and not self._refused:
             now = self._clock.monotonic()
-            self._finish(self._reason_to_leave(now), now, None)
+            reason = self._reason_to_leave(now) if self._broken is None else FinishReason.ERROR
+            self._finish(reason, now, self._broken)
         return self._finished
 
     def _reason_to_leave(self, now: float) -> FinishReason:
@@ -96,7 +105,7 @@ class AnswerStream:
         deadline, arrived = self._request.deadline, self._request.arrived
         if deadline is None:
             return FinishReason.CANCELLED
-        margin = _DEADLINE_ROUNDING * (deadline - arrived) + _DEADLINE_TRAVEL_SECONDS
+        margin = min(_DEADLINE_ROUNDING * (deadline - arrived) + _DEADLINE_TRAVEL_SECONDS, _DEADLINE_MARGIN_SECONDS)
         return FinishReason.DEADLINE if now >= deadline - margin else FinishReason.CANCELLED
 
     def _started(self, item: SequenceRequest | EngineEvent) -> Started:

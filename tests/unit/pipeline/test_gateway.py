@@ -15,6 +15,7 @@ from autoglmd.errors import (
 )
 from autoglmd.host.clock import SystemClock
 from autoglmd.messages import FinishReason, ModelState, Started, TextPrompt, TokenPrompt, TokenText
+from autoglmd.pipeline.detokenizer import Detokenizer
 from tests.support.fake_runner import expected_tokens
 from tests.support.fake_served import CONTEXT
 from tests.support.fixture_models import VOCABULARY
@@ -129,6 +130,22 @@ async def test_a_client_that_vanishes_leaves_one_line(rig: GatewayRig, caplog: p
     rig.runner.gate.set()
     await asyncio.gather(*tasks[:5])
     assert finished_lines(caplog) == [("cancelled", 3, read), ("cancelled", 0, 0), *[("length", 3, 3)] * 5]
+
+
+async def test_a_defect_of_ours_is_logged_as_an_error(
+    rig: GatewayRig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as a client that left; and nothing stays of the request."""
+
+    def broken(_detokenizer: Detokenizer, token_id: int) -> str:
+        raise LookupError(token_id)
+
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(Detokenizer, "push", broken)
+    with pytest.raises(LookupError):
+        await rig.read(rig.request("r", 100))
+    assert finished_lines(caplog) == [("error", 3, 1)]
+    rig.assert_empty()
 
 
 async def test_a_full_line_refuses_before_the_first_event(rig: GatewayRig) -> None:

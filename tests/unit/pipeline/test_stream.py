@@ -23,6 +23,7 @@ from autoglmd.messages import (
     Usage,
 )
 from autoglmd.model.sampler import Sampling
+from autoglmd.pipeline.detokenizer import Detokenizer
 from autoglmd.pipeline.stream import AnswerStream, Item
 from tests.support.fake_clock import FakeClock
 from tests.support.fixture_models import tokenizer_of
@@ -131,13 +132,22 @@ async def test_a_stream_that_was_heard_to_its_end_closes_with_that_end() -> None
 
 
 @pytest.mark.parametrize(
-    ("left_at", "reason"),
-    [(101.0, FinishReason.CANCELLED), (109.8, FinishReason.CANCELLED), (109.9, FinishReason.DEADLINE)],
+    ("deadline", "left_at", "reason"),
+    [
+        (105.0, 101.0, FinishReason.CANCELLED),
+        (105.0, 104.9, FinishReason.CANCELLED),
+        (105.0, 104.95, FinishReason.DEADLINE),
+        (105.0, 105.5, FinishReason.DEADLINE),
+        (700.0, 699.8, FinishReason.CANCELLED),
+        (700.0, 699.95, FinishReason.DEADLINE),
+    ],
 )
-async def test_a_stream_that_nobody_hears_any_more_ends_with_what_came(left_at: float, reason: FinishReason) -> None:
-    """It was cancelled; or its deadline, which a client keeps a little too early, has passed."""
+async def test_a_stream_that_nobody_hears_any_more_ends_with_what_came(
+    deadline: float, left_at: float, reason: FinishReason
+) -> None:
+    """It was cancelled; or its deadline, which a client keeps up to a tenth of a second too early, has passed."""
     clock = FakeClock()
-    stream = AnswerStream(replace(request(), deadline=110.0), "tiny", "v1", TOKENIZER, clock)
+    stream = AnswerStream(replace(request(), deadline=deadline), "tiny", "v1", TOKENIZER, clock)
     for item in (SEQUENCE, Admitted("r#0", 100.25), *emitted("ab", at=100.5)):
         stream.put(item)
     events = stream.events()
@@ -149,6 +159,45 @@ async def test_a_stream_that_nobody_hears_any_more_ends_with_what_came(left_at: 
     assert finished is not None
     assert (finished.reason, finished.usage) == (reason, Usage(3, 0, 1))
     assert finished.timings.total == left_at - ARRIVED
+
+
+def broken(_detokenizer: Detokenizer, token_id: int) -> str:
+    """A defect in our own code."""
+    raise LookupError(token_id)
+
+
+@pytest.mark.parametrize("deadline", [None, ARRIVED])
+async def test_a_defect_of_ours_is_no_cancel(deadline: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What breaks the stream from within is its error, also where the deadline has passed by then."""
+    clock = FakeClock()
+    clock.now = 101.0
+    stream = AnswerStream(replace(request(), deadline=deadline), "tiny", "v1", TOKENIZER, clock)
+    for item in (SEQUENCE, Admitted("r#0", 100.25), *emitted("a", at=100.5)):
+        stream.put(item)
+    events = stream.events()
+    assert isinstance(await anext(events), Started)
+    monkeypatch.setattr(Detokenizer, "push", broken)
+    with pytest.raises(LookupError) as caught:
+        await anext(events)
+    finished = stream.close()
+    assert finished is not None
+    assert (finished.reason, finished.error, stream.row_seconds) == (FinishReason.ERROR, caught.value, None)
+
+
+async def test_a_reader_that_is_cancelled_leaves_no_error() -> None:
+    """It waits for the next event, and the task that reads is ended."""
+    stream = AnswerStream(request(), "tiny", "v1", TOKENIZER, FakeClock())
+    stream.put(SEQUENCE)
+    events = stream.events()
+    assert isinstance(await anext(events), Started)
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    finished = stream.close()
+    assert finished is not None
+    assert (finished.reason, finished.error) == (FinishReason.CANCELLED, None)
 
 
 async def test_progress_is_told_between_the_chunks_but_not_at_the_end() -> None:
