@@ -45,7 +45,9 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         router = Router(asyncio.get_running_loop())
-        self._context = LoadContext(SystemClock(), router, 1, folder / "prepared", Preparer())
+        self._context = LoadContext(
+            SystemClock(), router, 1, folder / "prepared", Preparer(), lambda _name, _state: None
+        )
         self.catalog = Catalog(dict.fromkeys(TINY_MODELS, ""), "tiny-int8")
         self.gateway = Gateway(self.catalog, router, SystemClock(), lambda _gateway: None)  # type: ignore[arg-type,return-value]
 

@@ -45,7 +45,7 @@ class LoadContext:
     cores: int
     prepared: Path
     preparer: Preparer
-    tell: Callable[[str, ModelState], None] = lambda _name, _state: None
+    tell: Callable[[str, ModelState], None]
 
 
 def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedModel:

@@ -31,9 +31,7 @@ class Preparer:
         self._child: subprocess.Popen[str] | None = None
         self._stopped = False
 
-    def ensure(
-        self, bundle: Bundle, folder: Path, providers: tuple[str, ...], begun: Callable[[], None] = lambda: None
-    ) -> None:
+    def ensure(self, bundle: Bundle, folder: Path, providers: tuple[str, ...], begun: Callable[[], None]) -> None:
         """Make the prepared copy in `folder`, if it is not there or not for this host. A failure is logged.
 
         `begun` is called before the work, where there is any.

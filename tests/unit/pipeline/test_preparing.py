@@ -25,9 +25,13 @@ def child(text: str) -> tuple[str, ...]:
     return (sys.executable, "-c", text)
 
 
+def nobody() -> None:
+    """Need not be told that work began."""
+
+
 def test_a_copy_is_made_where_there_is_none(tmp_path: Path) -> None:
     """By a real child."""
-    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,))
+    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
     assert find_prepared(BUNDLE, tmp_path / "p", (CPU,)) is not None
 
 
@@ -44,7 +48,7 @@ def test_the_folder_that_we_were_started_in_is_not_run(tmp_path: Path, monkeypat
     """A tomllib.py that lies there is not Python's."""
     (tmp_path / "tomllib.py").write_text("raise SystemExit('not me')")
     monkeypatch.chdir(tmp_path)
-    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,))
+    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
     assert find_prepared(BUNDLE, tmp_path / "p", (CPU,)) is not None
 
 
@@ -57,7 +61,7 @@ def test_the_child_is_the_first_that_the_kernel_takes(
     )
     monkeypatch.setattr(preparing, "COMMAND", child(f"{looks}\nsys.exit('offered')"))
     monkeypatch.setattr(preparing, "PREPARE_SECONDS", LIMIT_SECONDS)
-    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,))
+    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
     assert caplog.messages == ["loading the bundle as shipped, which takes more memory: offered"]
 
 
@@ -71,7 +75,7 @@ def test_a_child_that_fails_has_its_last_words_logged(
     """And nothing else happens: the bundle is loaded as shipped."""
     monkeypatch.setattr(preparing, "COMMAND", child(text))
     with caplog.at_level(logging.WARNING):
-        Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,))
+        Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
     assert caplog.messages == [f"loading the bundle as shipped, which takes more memory: {reason}"]
 
 
@@ -81,7 +85,7 @@ def test_a_child_that_takes_too_long_is_ended(
     """And its being late is logged."""
     monkeypatch.setattr(preparing, "COMMAND", child("import signal; signal.pause()"))
     monkeypatch.setattr(preparing, "PREPARE_SECONDS", 0.2)
-    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,))
+    Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
     assert "it took more than 0 s" in caplog.text
 
 
@@ -101,7 +105,7 @@ def test_stopping_ends_the_child_and_what_waits_for_it(tmp_path: Path, monkeypat
 
     def ensure() -> None:
         with pytest.raises(DrainingError):
-            preparer.ensure(BUNDLE, tmp_path / "p", (CPU,))
+            preparer.ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
         ended.append(True)
 
     thread = threading.Thread(target=ensure)
@@ -111,4 +115,4 @@ def test_stopping_ends_the_child_and_what_waits_for_it(tmp_path: Path, monkeypat
     thread.join(LIMIT_SECONDS)
     assert ended == [True]
     with pytest.raises(DrainingError):
-        preparer.ensure(BUNDLE, tmp_path / "p", (CPU,))
+        preparer.ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
