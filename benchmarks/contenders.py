@@ -37,6 +37,11 @@ class Contender:
         """Name of its folder in the store."""
         return f"daemon-{self.kind}" if self.engine == SERVED else self.kind
 
+    @property
+    def ours(self) -> bool:
+        """Whether its figures depend on our sources."""
+        return self.engine == SERVED or self.engine.startswith("onnx")
+
     def job(self, settings: Settings, shape: str) -> Job:
         """Return a job without workloads, its models made."""
         graph = ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
@@ -12,6 +14,10 @@ from benchmarks.process import ROOT
 
 MEASURED_FOLDERS = ("benchmarks", "daemon", "clients")
 """Changes in them that are not committed make a commit say less than it seems to."""
+SOURCE_SUFFIXES = (".py", ".c", ".h")
+UNKNOWN = "unknown"
+NOT_OURS = "not ours"
+"""Stands in place of the hash of our sources with results of peers, which our changes do not touch."""
 COMPARED = ("processor", "cores", "INT8-relevant features", "last-level cache", "memory", "onnxruntime")
 """Facts of `machine.facts` in which results of one table must not differ. A kernel's update does not part them."""
 
@@ -39,26 +45,42 @@ class Origin:
 
 
 def read() -> dict[str, Any]:
-    """Return the machine's facts, the commit, and which measured folders hold changes that are not committed."""
-    return {"machine": dict(machine.facts()), "commit": _git("rev-parse", "HEAD") or "unknown", "changed": changed()}
+    """Return the machine's facts, the commit, which measured folders differ from it, and what they really hold."""
+    commit = _git("rev-parse", "HEAD") or UNKNOWN
+    return {"machine": dict(machine.facts()), "commit": commit, "changed": changed(), "sources": sources()}
 
 
 def changed() -> list[str]:
-    """Return those of `MEASURED_FOLDERS` that differ from the commit."""
-    return [folder for folder in MEASURED_FOLDERS if _git("status", "--porcelain", "--", folder)]
+    """Return those of `MEASURED_FOLDERS` that differ from the commit; `UNKNOWN` alone where git cannot tell."""
+    states = {folder: _git("status", "--porcelain", "--", folder) for folder in MEASURED_FOLDERS}
+    if None in states.values():
+        return [UNKNOWN]
+    return [folder for folder, state in states.items() if state]
+
+
+def sources(root: Path = ROOT) -> str:
+    """Return a hash of the sources in `MEASURED_FOLDERS`: their names and what they hold."""
+    hashed = hashlib.sha256()
+    files = (file for folder in MEASURED_FOLDERS for file in (root / folder).rglob("*"))
+    for file in sorted(file for file in files if file.suffix in SOURCE_SUFFIXES):
+        content = file.read_bytes()
+        hashed.update(f"{file.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return hashed.hexdigest()[:16]
 
 
 def commit_text(fingerprint: Mapping[str, Any]) -> str:
     """Render a fingerprint's commit, and what was changed on top of it."""
-    folders = ", ".join(f"{folder}/" for folder in fingerprint["changed"])
     short = str(fingerprint["commit"])[:12]
+    if UNKNOWN in fingerprint["changed"]:
+        return f"{short}; whether anything was changed on top of it is not known"
+    folders = ", ".join(f"{folder}/" for folder in fingerprint["changed"])
     return f"{short} with uncommitted changes in {folders}" if folders else short
 
 
-def _git(*arguments: str) -> str:
-    """Return what git says, or nothing where there is no git or no repository."""
+def _git(*arguments: str) -> str | None:
+    """Return what git says, or `None` where there is no git or no repository."""
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import disturbance, fingerprint
-from benchmarks.fingerprint import Origin
+from benchmarks.fingerprint import NOT_OURS, UNKNOWN, Origin
 
 OTHERS = "others_share"
 FINGERPRINT = "fingerprint"
 NAMED_FILES = 5
 """Files of one origin that an error names; it counts the rest."""
+TABLES_OF_ONE_SHAPE = ("race",)
+"""Experiments with a table for each shape; the others have one for all."""
 Result = dict[str, Any]
 
 
@@ -41,16 +43,21 @@ class Store:
         result: Result = json.loads(path.read_text(encoding="utf-8"))
         return result
 
-    def need(self, key: str, make: Callable[[], Result]) -> Result:
+    def need(self, key: str, make: Callable[[], Result], ours: bool = True) -> Result:
         """Return the result under `key`; measure and keep it first if it is not there.
 
-        Its fingerprint and the share of the machine that others took meanwhile are kept with it.
+        Its fingerprint and the share of the machine that others took meanwhile are kept with it. `ours` says that it
+        depends on our sources, whose hash it then carries.
+
+        Raises:
+            MixedResultsError: our sources have changed since other results of the same table were measured.
         """
         known = self.get(key)
         if known is not None:
             return known
         disturbance.wait_until_quiet(self.patience_seconds)
-        origin, before = self.fingerprint(), disturbance.read()
+        origin, before = self._origin(ours), disturbance.read()
+        self._check_sources(_table(key), {_sources({FINGERPRINT: origin}): [f"{key}.json (to be measured now)"]})
         result = make()
         result = {**result, OTHERS: round(before.others_share(disturbance.read()), 3), FINGERPRINT: origin}
         path = self._path(key)
@@ -78,7 +85,8 @@ class Store:
 
         Raises:
             MixedResultsError: they come from different machines or versions of onnxruntime, or one contender's engine
-                was another one from round to round. The message names files and the remedy.
+                was another one from round to round, or those of one table come from different sources of ours. The
+                message names files and the remedy.
         """
         results = self.under(".")
         files: dict[Origin, list[str]] = defaultdict(list)
@@ -91,6 +99,27 @@ class Store:
         if current is not None and strangers:
             raise MixedResultsError(self._mixed(current, strangers))
         self._check_engines(results)
+        for name in {_table(key) for key in results}:
+            self._check_sources(name, {})
+
+    def _origin(self, ours: bool) -> dict[str, Any]:
+        origin = self.fingerprint()
+        return origin if ours else {**origin, "sources": NOT_OURS}
+
+    def _check_sources(self, name: str, added: dict[str, list[str]]) -> None:
+        """What one build did and what another would do are two contenders, and no table tells them apart."""
+        files = defaultdict(list, added)
+        for key, result in self.under(".").items():
+            if _table(key) == name:
+                files[_sources(result)].append(f"{key}.json")
+        files.pop(NOT_OURS, None)
+        if len(files) > 1:
+            told = "\n".join(f"  sources {digest}: {_some(names)}" for digest, names in files.items())
+            raise MixedResultsError(
+                f"{self.folder} holds results of different sources of ours (benchmarks/, daemon/, clients/) for the "
+                f"table of {name}:\n{told}\nRemove the files of all but one of them to measure those again with the "
+                "sources as they are now, or bring back the sources that the others were measured with."
+            )
 
     def _mixed(self, current: Origin, strangers: dict[Origin, list[str]]) -> str:
         lines = [f"  {_some(names)}: {origin.difference(current)}" for origin, names in strangers.items()]
@@ -121,6 +150,19 @@ class Store:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
+
+
+def _table(key: str) -> str:
+    """Return the name of the table that a result stands in."""
+    experiment, *rest = Path(key).parts
+    if experiment in TABLES_OF_ONE_SHAPE and rest:
+        return f"{experiment}/{rest[0]}"
+    return experiment.removesuffix("-accuracy")
+
+
+def _sources(result: Result) -> str:
+    """Return the hash of our sources that a result was measured with, `NOT_OURS`, or `UNKNOWN`."""
+    return str(result.get(FINGERPRINT, {}).get("sources", UNKNOWN))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -42,7 +42,8 @@ class Precision:
             for form in FORMS:
                 store.need(f"{self.name}-accuracy/{shape}/{form.key}", lambda: _accuracy(settings, form, shape))  # noqa: B023
         own = settings.own_shape
-        store.need(f"{self.name}-accuracy/{own}/{REFERENCE.key}", lambda: _accuracy(settings, REFERENCE, own))
+        key = f"{self.name}-accuracy/{own}/{REFERENCE.key}"
+        store.need(key, lambda: _accuracy(settings, REFERENCE, own), REFERENCE.ours)
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table for both models."""

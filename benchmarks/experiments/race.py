@@ -55,7 +55,7 @@ def _take_turn(settings: Settings, store: Store, contender: Contender, place: st
         job = replace(job, decode_streams=STREAMS, prefill_tokens=PREFILLS, seed=int(number))
         return contender.run(settings, job)
 
-    store.need(f"race/{shape}/{contender.key}/{number}", run)
+    store.need(f"race/{shape}/{contender.key}/{number}", run, contender.ours)
 
 
 def _take_bandwidth(settings: Settings, store: Store, shape: str, number: int) -> None:
@@ -67,4 +67,4 @@ def _take_bandwidth(settings: Settings, store: Store, shape: str, number: int) -
             "bytes_per_token": sizes,
         }
 
-    store.need(f"race/{shape}/{race_tables.BANDWIDTH}/{number}", run)
+    store.need(f"race/{shape}/{race_tables.BANDWIDTH}/{number}", run, ours=False)

@@ -24,7 +24,8 @@ class SameModel:
         """Ask every engine and the reference once."""
         for shape in settings.shapes:
             for contender in (REFERENCE, *RACE):
-                store.need(f"{self.name}/{shape}/{contender.key}", lambda: _ask(settings, contender, shape))  # noqa: B023
+                key = f"{self.name}/{shape}/{contender.key}"
+                store.need(key, lambda: _ask(settings, contender, shape), contender.ours)  # noqa: B023  (called at once)
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table of the share of prompts with the reference's next token."""

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fingerprint import COMPARED, commit_text
+from benchmarks import fingerprint
+from benchmarks.fingerprint import COMPARED, commit_text, sources
 from benchmarks.store import MixedResultsError, Result, Store
 
 
@@ -12,6 +13,12 @@ def from_machine(folder: Path, commit: str = "abc", **facts: str) -> Store:
     """A store on a machine with these facts, `_` for each space in their names."""
     machine = dict.fromkeys(COMPARED, "the same") | {name.replace("_", " "): value for name, value in facts.items()}
     return Store(folder, fingerprint=lambda: {"machine": machine, "commit": commit, "changed": []})
+
+
+def from_sources(folder: Path, digest: str) -> Store:
+    """A store whose results are measured with these sources of ours."""
+    machine = dict.fromkeys(COMPARED, "the same")
+    return Store(folder, fingerprint=lambda: {"machine": machine, "commit": "a", "changed": [], "sources": digest})
 
 
 def never() -> Result:
@@ -58,7 +65,7 @@ def test_an_unknown_folder_is_empty(tmp_path: Path) -> None:
 def test_a_result_says_where_it_comes_from(tmp_path: Path) -> None:
     """Machine, versions, commit, and what was not committed."""
     result = Store(tmp_path).need("race/0", lambda: {"rate": 1.5})
-    assert set(result["fingerprint"]) == {"machine", "commit", "changed"}
+    assert set(result["fingerprint"]) == {"machine", "commit", "changed", "sources"}
     assert set(COMPARED) <= set(result["fingerprint"]["machine"])
 
 
@@ -102,6 +109,60 @@ def test_an_engine_that_changed_between_rounds_is_refused(tmp_path: Path) -> Non
         from_machine(tmp_path).need(f"race/gguf/{number}", lambda: result)  # noqa: B023  (called at once)
     with pytest.raises(MixedResultsError, match=r"race/gguf/0.json: .*0.3.35"):
         from_machine(tmp_path).check()
+
+
+@pytest.mark.parametrize("key", ["race/shape/groups/1", "race/shape/per-token/0"])
+def test_results_of_two_sources_are_not_measured_for_one_table(tmp_path: Path, key: str) -> None:
+    """Neither a contender's rounds nor two contenders: the code between them was not the same."""
+    from_sources(tmp_path, "old").need("race/shape/groups/0", lambda: {"rate": 1.0})
+    with pytest.raises(MixedResultsError, match=r"table of race/shape:\n(.*\n)*  sources old: .*groups/0.json\nRemove"):
+        from_sources(tmp_path, "new").need(key, never)
+
+
+def test_a_table_of_two_sources_is_not_written(tmp_path: Path) -> None:
+    """However its results came into one folder."""
+    for number, name in enumerate(("old", "new")):
+        from_sources(tmp_path / name, name).need(f"memory/shape/{number}", lambda: {"peak": 1})
+    file = tmp_path / "new" / "memory" / "shape" / "1.json"
+    file.rename(tmp_path / "old" / "memory" / "shape" / "1.json")
+    with pytest.raises(MixedResultsError, match="different sources of ours"):
+        Store(tmp_path / "old").check()
+
+
+def test_a_peers_results_outlive_our_changes(tmp_path: Path) -> None:
+    """Llama.cpp is none the faster for what we changed."""
+    from_sources(tmp_path, "old").need("race/shape/gguf/0", lambda: {"rate": 1.0}, ours=False)
+    newer = from_sources(tmp_path, "new")
+    newer.need("race/shape/groups/0", lambda: {"rate": 2.0})
+    newer.check()
+
+
+def test_another_table_may_be_of_other_sources(tmp_path: Path) -> None:
+    """The race of one shape is not set against that of another, nor against memory."""
+    for key in ("race/small/groups/0", "race/large/groups/0", "memory/small/groups"):
+        from_sources(tmp_path, key).need(key, lambda: {"rate": 1.0})
+    from_sources(tmp_path, "newest").check()
+
+
+def test_sources_are_told_by_what_they_hold(tmp_path: Path) -> None:
+    """Whatever git knows of it; what is built from them or says nothing of them does not count."""
+    file = tmp_path / "daemon" / "engine.py"
+    file.parent.mkdir()
+    file.write_text("rows = 8\n", encoding="utf-8")
+    first = sources(tmp_path)
+    (tmp_path / "daemon" / "engine.pyc").write_bytes(b"built")
+    assert sources(tmp_path) == first
+    file.write_text("rows = 9\n", encoding="utf-8")
+    assert sources(tmp_path) != first
+    file.rename(file.with_name("other.py"))
+    assert sources(tmp_path) != first
+
+
+def test_where_git_fails_nobody_claims_that_nothing_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree without its repository may hold anything."""
+    monkeypatch.setattr(fingerprint, "_git", lambda *_: None)
+    assert fingerprint.changed() == ["unknown"]
+    assert commit_text({"commit": "unknown", "changed": ["unknown"]}).endswith("is not known")
 
 
 def test_a_commit_with_changes_says_so() -> None:

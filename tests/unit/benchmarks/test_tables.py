@@ -6,10 +6,11 @@ import pytest
 
 from benchmarks import machine, report
 from benchmarks.contenders import DAEMON, LLAMA_CPP, OPENVINO, PER_TOKEN, RACE, Contender
+from benchmarks.engines.base import COMPARED_PROMPTS
 from benchmarks.experiments.long_prompt import LongPrompt
 from benchmarks.experiments.race import Race, order
 from benchmarks.experiments.race_tables import WORKLOADS
-from benchmarks.experiments.same_model import COMPARED_PROMPTS, agreement
+from benchmarks.experiments.same_model import agreement
 from benchmarks.markdown import table
 from benchmarks.settings import Settings
 from benchmarks.store import Store
