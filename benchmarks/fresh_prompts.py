@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +64,11 @@ def padding(batches: Batches) -> float:
     return 1 - sum(map(sum, batches)) / computed
 
 
+def largest_run(ways: Iterable[Batches]) -> int:
+    """Return the positions of the largest batch of all ways, padding among them."""
+    return max(len(batch) * max(batch) for batches in ways for batch in batches)
+
+
 def run(engine: OnnxLoop, batches: Batches, random: np.random.Generator, vocab: int) -> float:
     """Return the seconds that all batches take."""
     start = time.perf_counter()
@@ -78,8 +83,9 @@ def main() -> None:
     job = jobs.read(Path(sys.argv[1]))
     random = np.random.default_rng(job.seed)
     lengths = np.exp(random.uniform(np.log(SHORTEST), np.log(LONGEST), PROMPTS)).astype(int).tolist()
-    engine = OnnxLoop(replace(job, decode_streams=(ROWS,), prompt_tokens=LONGEST, decode_tokens=1))
     ways = {"alone": alone(lengths), "padded": padded(lengths), "bucketed": bucketed(lengths)}
+    largest = largest_run(ways.values())
+    engine = OnnxLoop(replace(job, decode_streams=(ROWS,), prompt_tokens=LONGEST, decode_tokens=1, run_tokens=largest))
     run(engine, ways["padded"], random, job.vocab)
     turns = list(ways) if job.seed % 2 == 0 else list(ways)[::-1]
     seconds = {name: run(engine, ways[name], random, job.vocab) for name in turns}

@@ -22,6 +22,7 @@ class Job:
         decode_seconds: enough of counted decode steps; no further step is taken.
         repeats: counted prompts per prefill length.
         chunk: for onnxruntime, prompt tokens computed in one run, as the daemon does.
+        run_tokens: for onnxruntime, tokens of the largest run, where that is more than a chunk or a token per stream.
         optimize: for onnxruntime, let it optimize the graph; a prepared graph is optimized already.
         compare_tokens: also return greedy tokens, to be compared with another engine's.
     """
@@ -38,6 +39,7 @@ class Job:
     decode_seconds: float = 3.0
     repeats: int = 5
     chunk: int = 256
+    run_tokens: int = 0
     seed: int = 0
     compare_tokens: bool = False
     optimize: bool = True
@@ -47,6 +49,11 @@ class Job:
         """Positions that one stream needs, rounded up to 64."""
         longest = max((self.prompt_tokens + self.decode_tokens, *self.prefill_tokens)) + 1
         return -(-longest // 64) * 64
+
+    @property
+    def largest_run(self) -> int:
+        """Tokens of the largest run, by which an attention kernel is chosen."""
+        return max(self.run_tokens, self.chunk, self.most_streams)
 
     @property
     def most_streams(self) -> int:

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ class OnnxCopying:
 
     def __init__(self, job: Job) -> None:
         """Load the folder `job.model`."""
-        self._session = make_session(job)
+        # It computes prompts whole, and those of all streams together.
+        largest = max(job.most_streams * job.prompt_tokens, *job.prefill_tokens, 0)
+        self._session = make_session(replace(job, run_tokens=largest))
         names = [info.name for info in self._session.get_inputs()]
         self._pasts = [name for name in names if name.startswith("past_key_values.")]
         self._has_mask = "attention_mask" in names

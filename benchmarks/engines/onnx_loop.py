@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from autoglmd.model.attention_kernel import attention_kernel, scratch_bytes
 from benchmarks.engines.base import Decoded, enough
 from benchmarks.job import Job
 
+ATTENTION_VARIABLE = "ORT_GQA_DISABLE_FLASH_ATTENTION"
 NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
 
 
@@ -89,7 +91,9 @@ class OnnxLoop:
     def facts(self) -> dict[str, str]:
         """See `Engine.facts`."""
         kv_type = next(iter(self._kv.values())).dtype
-        return {"onnxruntime": ort.__version__, "kv": str(kv_type), "graph": "prepared" if self._job.graph else "plain"}
+        graph = "prepared" if self._job.graph else "plain"
+        kernel = attention_variable(self._job)
+        return {"onnxruntime": ort.__version__, "kv": str(kv_type), "graph": graph, ATTENTION_VARIABLE: kernel}
 
 
 def _mask(rows: int, tokens: int, lengths: np.ndarray | None) -> np.ndarray:
@@ -112,9 +116,18 @@ def make_session(job: Job) -> ort.InferenceSession:
     if job.graph or not job.optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     file = job.graph or str(Path(job.model) / "model.onnx")
-    heads = _decoder(job)["num_attention_heads"]
-    with attention_kernel(scratch_bytes(heads, max(job.chunk, job.most_streams), job.context)):
+    with attention_kernel(_scratch(job)):
         return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def attention_variable(job: Job) -> str:
+    """Return the environment variable that says which attention kernel a session loaded for `job` gets."""
+    with attention_kernel(_scratch(job)):
+        return os.environ.get(ATTENTION_VARIABLE, "not set")
+
+
+def _scratch(job: Job) -> int:
+    return scratch_bytes(_decoder(job)["num_attention_heads"], job.largest_run, job.context)
 
 
 def _decoder(job: Job) -> dict[str, Any]:
