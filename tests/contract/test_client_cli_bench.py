@@ -3,21 +3,18 @@
 import json
 import re
 
-from google.rpc import status_pb2
-
-from openglm.v1 import inference_pb2, models_pb2
+from openglm.v1 import models_pb2
 from tests.support.scripted_command import FULL, MODEL, Command, autoglmctl, server
-from tests.support.scripted_server import ScriptedServer, answer, finished, refusal, started
+from tests.support.scripted_server import ScriptedServer, answer, finished, started
 
 __all__ = ["autoglmctl", "server"]
 
-LOADING = refusal("UNAVAILABLE", "MODEL_NOT_READY", name="glm-small", state="loading")
+LOADING = models_pb2.Model(name="glm-small", state=models_pb2.MODEL_STATE_LOADING)
 
 
-def serve(server: ScriptedServer, *before: status_pb2.Status) -> None:
-    """A model that is there after these refusals."""
-    server.answer("Tokenize", *before, inference_pb2.TokenizeResponse(ids=[1], pieces=["a"]))
-    server.answer("GetModel", models_pb2.GetModelResponse(model=MODEL))
+def serve(server: ScriptedServer, *before: models_pb2.Model) -> None:
+    """A model that is ready after it was this."""
+    server.answer("GetModel", *[models_pb2.GetModelResponse(model=model) for model in (*before, MODEL)])
 
 
 def test_bench_measures_every_stream(server: ScriptedServer, autoglmctl: Command) -> None:
@@ -27,10 +24,10 @@ def test_bench_measures_every_stream(server: ScriptedServer, autoglmctl: Command
     done = autoglmctl("bench", "--streams", "2", "--requests", "4", "--prompt-tokens", "5", "-n", "3", "--json")
     result = json.loads(done.stdout)
     assert (result["streams"], result["requests"], result["output_tokens"]) == (2, 4, 12)
-    prompts = [tuple(request.token_ids.ids) for request in server.requests[2:]]
+    prompts = [tuple(request.token_ids.ids) for request in server.requests[1:]]
     assert len(set(prompts)) == 4
     assert {len(prompt) for prompt in prompts} == {5}
-    assert all(request.ignore_eos and request.max_tokens == 3 for request in server.requests[2:])
+    assert all(request.ignore_eos and request.max_tokens == 3 for request in server.requests[1:])
 
 
 def test_bench_waits_while_the_model_loads(server: ScriptedServer, autoglmctl: Command) -> None:

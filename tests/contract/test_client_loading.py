@@ -135,10 +135,65 @@ async def test_so_does_that_of_the_asyncio_client(server: ScriptedServer, slept:
     assert len(slept) == 6
 
 
-def info(state: str, provider: str = "") -> models_pb2.GetModelResponse:
+def info(state: str, provider: str = "", detail: str = "") -> models_pb2.GetModelResponse:
     """What GetModel says of the model."""
-    model = models_pb2.Model(name="glm-small", state=f"MODEL_STATE_{state}", provider=provider)
+    model = models_pb2.Model(name="glm-small", state=f"MODEL_STATE_{state}", provider=provider, detail=detail)
     return models_pb2.GetModelResponse(model=model)
+
+
+def test_one_can_wait_for_it_alone(server: ScriptedServer, client: Client, slept: list[float]) -> None:
+    """With the patience of a generation, and without asking for one."""
+    server.answer("GetModel", *[info("LOADING")] * 4, *[info("PREPARING")] * 2, info("READY", "CPU"))
+    assert client.wait_until_ready("glm-small").provider == "CPU"
+    assert slept == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert {type(request) for request in server.requests} == {models_pb2.GetModelRequest}
+
+
+async def test_so_can_one_with_the_asyncio_client(server: ScriptedServer, slept: list[float]) -> None:
+    """By the same rules."""
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    server.answer("GetModel", *[info("LOADING")] * 6, info("READY"))
+    async with AsyncClient(server.path, retry=RetryPolicy(jitter=lambda: 0.0), sleep=sleep) as client:
+        assert (await client.wait_until_ready()).name == "glm-small"
+        assert len(slept) == 6
+        server.forget()
+        server.answer("GetModel", info("FAILED"))
+        with pytest.raises(openglm.ModelFailedError):
+            await client.wait_until_ready()
+
+
+@pytest.mark.parametrize(("timeout", "expected"), [(None, 30.0), (1.5, 1.5), (90.0, 90.0)])
+def test_that_wait_ends(
+    server: ScriptedServer, client: Client, slept: list[float], timeout: float | None, expected: float
+) -> None:
+    """When the seconds given, or else the policy's, have passed: the last wait is a second at most."""
+    server.answer("GetModel", info("LOADING"))
+    with pytest.raises(openglm.ModelNotReadyError, match="'glm-small' is not ready: it is loading") as caught:
+        client.wait_until_ready(timeout=timeout)
+    assert caught.value.is_loading
+    assert expected <= sum(slept) < expected + 1
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("FAILED", openglm.ModelFailedError), ("ABSENT", openglm.ModelNotFoundError)]
+)
+def test_what_will_never_be_ready_ends_that_wait_at_once(
+    server: ScriptedServer, client: Client, slept: list[float], state: str, error: type[openglm.OpenGLMError]
+) -> None:
+    """With the error that a request would get, and the daemon's reason."""
+    server.answer("GetModel", info("LOADING"), info(state, detail="its weights are broken."))
+    with pytest.raises(error, match=r"'glm-small' is not .*: its weights are broken"):
+        client.wait_until_ready()
+    assert slept == [0.1]
+
+
+def test_a_timeout_that_is_none_ends_that_wait_before_it_begins(client: Client) -> None:
+    """As any call's."""
+    with pytest.raises(openglm.InvalidArgumentError):
+        client.wait_until_ready(timeout=0.0)
 
 
 def test_autoglm_waits_for_it_before_it_looks_at_the_device(
@@ -146,21 +201,34 @@ def test_autoglm_waits_for_it_before_it_looks_at_the_device(
 ) -> None:
     """While it loads, nobody knows yet where it will run; a warning would be a guess."""
     monkeypatch.setattr("openglm._running_daemon.sleep", slept.append)
-    server.answer("GetModel", info("LOADING"), info("PREPARING"), info("READY", "CUDAExecutionProvider"))
+    server.answer("GetModel", *[info("LOADING")] * 2, info("PREPARING"), info("READY", "CUDAExecutionProvider"))
     with AutoGLM(device="cuda", address=server.path) as glm:
         server.play(answer("ok"))
         assert glm.generate("x") == "ok"
     assert len(slept) == 2
 
 
-def test_the_patience_of_autoglm_ends(
-    server: ScriptedServer, slept: list[float], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_autoglm_does_not_wait_where_it_would_not_look(
+    server: ScriptedServer, slept: list[float], monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
-    """Then the first request says what is the matter."""
+    """Any device is as good: the daemon is asked once whether it knows the model."""
     monkeypatch.setattr("openglm._running_daemon.sleep", slept.append)
-    server.answer("GetModel", *[info("LOADING")] * 99)
-    with AutoGLM(address=server.path) as glm:
-        assert 30 <= sum(slept) < 31
+    server.answer("GetModel", info("LOADING"))
+    AutoGLM(device=device, address=server.path).close()
+    assert (len(server.requests), slept) == (1, [])
+
+
+@pytest.mark.parametrize("start_timeout", [2.0, 60.0])
+@pytest.mark.filterwarnings("error")
+def test_the_patience_of_autoglm_ends(
+    server: ScriptedServer, slept: list[float], monkeypatch: pytest.MonkeyPatch, start_timeout: float
+) -> None:
+    """When the caller said; nothing is guessed about the device, and the first request says what is the matter."""
+    monkeypatch.setattr("openglm._running_daemon.sleep", slept.append)
+    server.answer("GetModel", info("LOADING"))
+    with AutoGLM(device="cuda", address=server.path, start_timeout=start_timeout) as glm:
+        assert start_timeout <= sum(slept) < start_timeout + 1
         server.play([FAILED])
         with pytest.raises(openglm.ModelFailedError):
             glm.generate("x")

@@ -65,9 +65,8 @@ async def _run(invocation: Invocation, model: str, load: Load, bars: StepBars) -
     from openglm import CapacityError
 
     async with invocation.async_client() as client:
-        # Waits while the model loads; before, its vocabulary is not known.
-        await client.tokenize("a", model=model)
-        served = await client.model(model)
+        # Before, its vocabulary is not known.
+        served = await client.wait_until_ready(model)
         prompts = iter(random_prompts(load, served.vocab_size))
         times: list[StreamTimes] = []
         refusals: list[CapacityError] = []

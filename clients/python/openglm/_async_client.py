@@ -16,9 +16,10 @@ from openglm._cancellation import typed_cancellation
 from openglm._channel import Tls
 from openglm._connection import Connection
 from openglm._endpoint import Endpoint
+from openglm._errors import ModelNotReadyError
 from openglm._events import StreamState
 from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
-from openglm._retry import RetryPolicy
+from openglm._retry import Attempts, RetryPolicy
 
 T = TypeVar("T")
 
@@ -98,6 +99,10 @@ class AsyncClient:
         """One model; the default one without a name."""
         return await self._ask(_calls.model(name))
 
+    async def wait_until_ready(self, model: str = "", timeout: float | None = None) -> ModelInfo:  # noqa: ASYNC109
+        """Wait while a model is being loaded or prepared. Arguments and errors are those of Client."""
+        return await self._ask(_calls.ready_model(model), self._endpoint.patience(timeout))
+
     async def status(self) -> DaemonStatus:
         """The daemon's state and counters."""
         return await self._ask(_calls.status())
@@ -118,8 +123,8 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _ask(self, call: UnaryCall[T]) -> T:
-        attempts = self._endpoint.attempts()
+    async def _ask(self, call: UnaryCall[T], attempts: Attempts | None = None) -> T:
+        attempts = attempts or self._endpoint.attempts()
         while True:
             running = call.start(self._connection, attempts.remaining())
             try:
@@ -127,4 +132,6 @@ class AsyncClient:
                     return call.read(await running)
             except grpc.RpcError as failure:
                 error = self._endpoint.error(failure)
+            except ModelNotReadyError as unready:
+                error = unready
             await (self._sleep or asyncio.sleep)(attempts.delay_after(error))

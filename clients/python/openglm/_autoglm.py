@@ -42,7 +42,8 @@ class AutoGLM:
             device: "auto", "cpu", "cuda" or "tensorrt", for a daemon of our own. One that runs has chosen already;
                 a RuntimeWarning says where that is neither "cuda" nor "tensorrt" as asked for.
             address: of a daemon; then none is ever started. $AUTOGLMD_SOCKET and $AUTOGLMD_ADDRESS count as this.
-            start_timeout: seconds that a daemon of our own may take until it serves.
+            start_timeout: seconds that a daemon of our own may take until it serves; also, with a `device` to look
+                at, a model that a running daemon is loading.
 
         Raises:
             DaemonStartError: our own daemon did not come up; shows its log.
@@ -53,7 +54,7 @@ class AutoGLM:
         # So that a Path("name") is known by its slash, too.
         self._model = str(Path(model_name).absolute()) if is_folder else str(model_name)
         self._daemon: LocalDaemon | None = None
-        running = None if is_folder else connect_running(address, self._model, device)
+        running = None if is_folder else connect_running(address, self._model, device, start_timeout)
         if running is None:
             self._daemon = _start_own(self._model, device, start_timeout)
             self._model, running = "", Client(self._daemon.address.target)

@@ -8,6 +8,7 @@ from openglm import _convert
 from openglm._connection import Connection
 from openglm._fields import bad, check_timeout, unfit
 from openglm._models import DaemonStatus, Message, ModelInfo, TokenizedText
+from openglm._readiness import ready
 from openglm.v1 import admin_pb2, inference_pb2, models_pb2
 
 MessageLike = Message | Mapping[str, str]
@@ -138,6 +139,12 @@ def model(name: str) -> UnaryCall[ModelInfo]:
     request = models_pb2.GetModelRequest()
     _fill(request, {"name": name})
     return UnaryCall("GetModel", request, _convert.model)
+
+
+def ready_model(name: str) -> UnaryCall[ModelInfo]:
+    """Build a GetModel call whose answer is an error as long as the model cannot be asked."""
+    call = model(name)
+    return UnaryCall(call.method, call.request, lambda answer: ready(call.read(answer)))
 
 
 def status() -> UnaryCall[DaemonStatus]:

@@ -12,9 +12,10 @@ from openglm import _calls
 from openglm._calls import GenerateOptions, MessageLike, Prompt, UnaryCall
 from openglm._channel import Tls
 from openglm._endpoint import Endpoint
+from openglm._errors import ModelNotReadyError
 from openglm._events import StreamState
 from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
-from openglm._retry import RetryPolicy
+from openglm._retry import Attempts, RetryPolicy
 from openglm._stream import CompletionStream
 
 T = TypeVar("T")
@@ -103,6 +104,20 @@ class Client:
         """One model; the default one without a name."""
         return self._ask(_calls.model(name))
 
+    def wait_until_ready(self, model: str = "", timeout: float | None = None) -> ModelInfo:
+        """Wait while a model is being loaded or prepared; the default one without a name.
+
+        Args:
+            model: its name.
+            timeout: seconds to wait; `None`: as long as the retry policy and the client's timeout let a request wait.
+
+        Raises:
+            ModelNotReadyError, DeadlineExceededError: it was not ready in time.
+            ModelFailedError: it could not be loaded.
+            ModelNotFoundError: there is none of that name, or it is not on the daemon's box.
+        """
+        return self._ask(_calls.ready_model(model), self._endpoint.patience(timeout))
+
     def status(self) -> DaemonStatus:
         """The daemon's state and counters."""
         return self._ask(_calls.status())
@@ -123,11 +138,13 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, call: UnaryCall[T]) -> T:
-        attempts = self._endpoint.attempts()
+    def _ask(self, call: UnaryCall[T], attempts: Attempts | None = None) -> T:
+        attempts = attempts or self._endpoint.attempts()
         while True:
             try:
                 return call.read(call.start(self._connection, attempts.remaining()))
             except grpc.RpcError as failure:
                 error = self._endpoint.error(failure)
+            except ModelNotReadyError as unready:
+                error = unready
             (self._sleep or time.sleep)(attempts.delay_after(error))

@@ -1,7 +1,7 @@
 """One daemon as a client knows it: where it is, and how patient to be. Shared by both kinds of client."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,6 +46,16 @@ class Endpoint:
     def attempts(self, timeout: float | None = None) -> Attempts:
         """The tries that one call may take; `timeout` in seconds, the endpoint's own if `None`."""
         return Attempts(self.retry, self.timeout if timeout is None else timeout)
+
+    def patience(self, timeout: float | None) -> Attempts:
+        """The tries of a wait for a model: `timeout` in seconds, or what the retry policy waits if `None`.
+
+        Raises:
+            InvalidArgumentError: the timeout cannot be used.
+        """
+        check_timeout(timeout)
+        policy = self.retry if timeout is None else replace(self.retry, loading_seconds=timeout)
+        return Attempts(policy, self.timeout if timeout is None else timeout)
 
     def error(self, failure: grpc.RpcError) -> OpenGLMError:
         """The typed error for a failed call."""

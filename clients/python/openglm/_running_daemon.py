@@ -8,21 +8,21 @@ from time import sleep
 
 from openglm._address import Address, default_candidates
 from openglm._client import Client
-from openglm._details import ErrorDetails
-from openglm._errors import ModelNotFoundError, ModelNotReadyError, OpenGLMError
-from openglm._models import ModelInfo
-from openglm._retry import NO_RETRIES, Attempts, RetryPolicy
+from openglm._errors import ModelNotFoundError, OpenGLMError
+from openglm._models import ModelInfo, ModelState
+from openglm._retry import NO_RETRIES
 
 _PROBE_SECONDS = 1.0
 # The default asks for nothing: a model that runs somewhere faster is as good.
 _ANY_PROVIDER = ("auto", "cpu")
+_LOADING = (ModelState.LOADING, ModelState.PREPARING)
 
 
-def connect_running(address: str | Path | None, model: str, device: str) -> Client | None:
+def connect_running(address: str | Path | None, model: str, device: str, patience: float) -> Client | None:
     """A client of the daemon that was named, or of the first that answers and knows the model; else `None`.
 
-    A model that is being loaded is waited for, as a request would. Warns where that daemon runs the model on another
-    device than the one asked for.
+    Warns where that daemon runs the model on another device than the one asked for. Only for that, a model that is
+    being loaded is waited for, `patience` seconds; a request for it waits by itself.
 
     Raises:
         InvalidArgumentError: the address cannot be used.
@@ -34,12 +34,16 @@ def connect_running(address: str | Path | None, model: str, device: str) -> Clie
     client = Client(place)
     try:
         served = _ask_for(place, model)
+        if device in _ANY_PROVIDER:
+            return client
+        if served.state in _LOADING:
+            served = _wait_for(place, model, patience)
     except ModelNotFoundError:
         return client if named is not None else None
     except OpenGLMError:
         # That may pass, and if it does not, the first request says it better.
         return client
-    if device not in _ANY_PROVIDER and device not in served.provider.lower():
+    if device not in served.provider.lower():
         _warn(client.address, served, device)
     return client
 
@@ -67,21 +71,13 @@ def _answers(place: Address) -> bool:
 
 
 def _ask_for(place: str | Path, model: str) -> ModelInfo:
-    """What the daemon says of the model. Raises ModelNotReadyError where it is being loaded for too long."""
-    attempts = Attempts(RetryPolicy(), timeout=None)
     with Client(place, timeout=_PROBE_SECONDS, retry=NO_RETRIES) as probe:
-        while True:
-            served = probe.model(model)
-            unready = _unready(served)
-            if not unready.is_loading:
-                return served
-            sleep(attempts.delay_after(unready))
+        return probe.model(model)
 
 
-def _unready(served: ModelInfo) -> ModelNotReadyError:
-    """What a request for it would be told, if it were not ready."""
-    facts = {"name": served.name, "state": str(served.state), "reason": served.detail}
-    return ModelNotReadyError(f"Model {served.name!r} is {served.state}.", ErrorDetails(metadata=facts))
+def _wait_for(place: str | Path, model: str, seconds: float) -> ModelInfo:
+    with Client(place, sleep=sleep) as waiting:
+        return waiting.wait_until_ready(model, seconds)
 
 
 def _warn(place: str, served: ModelInfo, device: str) -> None:
