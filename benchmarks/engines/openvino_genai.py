@@ -13,22 +13,21 @@ import openvino_genai
 from benchmarks.engines.base import Decoded, enough
 from benchmarks.job import Job
 
-CACHE_GIGABYTES = 4
-LONGEST_BATCH = 4096
-"""Tokens that one step may compute: no prompt of ours is cut in two."""
+SCHEDULER = {"max_num_batched_tokens": 4096, "dynamic_split_fuse": False, "cache_size": 4}
+"""What is not OpenVINO's default. A step may compute this many tokens and cuts no prompt, so that a prompt is timed in
+one step, and all prompts of a batch are computed before the first decode step; and these gigabytes of KV cache are
+there from the start, where the default lets it grow while we measure. Prefix caching is off by default."""
 
 
 class OpenVino:
-    """One pipeline on the CPU with OpenVINO's own defaults but for threads and batch size."""
+    """One pipeline on the CPU with OpenVINO's own defaults but for threads, streams and `SCHEDULER`."""
 
     def __init__(self, job: Job) -> None:
         """Load the OpenVINO folder `job.model`."""
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.max_num_seqs = job.most_streams
-        scheduler.max_num_batched_tokens = LONGEST_BATCH
-        scheduler.cache_size = CACHE_GIGABYTES
-        scheduler.dynamic_split_fuse = False
-        scheduler.enable_prefix_caching = False
+        for name, value in SCHEDULER.items():
+            setattr(scheduler, name, value)
         self._pipeline = openvino_genai.ContinuousBatchingPipeline(
             job.model, scheduler, "CPU", {"INFERENCE_NUM_THREADS": job.threads}
         )
@@ -78,7 +77,15 @@ class OpenVino:
             "kv": _default("KV_CACHE_PRECISION"),
             "inference precision": _default("INFERENCE_PRECISION_HINT"),
             "dynamic quantization, group size": _default("DYNAMIC_QUANTIZATION_GROUP_SIZE"),
+            **_scheduler_facts(),
         }
+
+
+def _scheduler_facts() -> dict[str, str]:
+    """Return what we set and what OpenVINO would have, and that prefix caching is as it would."""
+    own = openvino_genai.SchedulerConfig()
+    facts = {name: f"{value} (default {getattr(own, name)})" for name, value in SCHEDULER.items()}
+    return {**facts, "enable_prefix_caching": f"{own.enable_prefix_caching} (default)"}
 
 
 def _default(name: str) -> str:
