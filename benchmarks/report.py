@@ -11,6 +11,7 @@ from benchmarks.markdown import table
 from benchmarks.plots import draw
 from benchmarks.settings import Settings
 from benchmarks.store import FINGERPRINT, Store
+from benchmarks.verdict import LEAST_ROUNDS
 
 NOTES = "notes.md"
 """What a person concluded from the figures; taken into the page as it stands."""
@@ -18,8 +19,9 @@ PREFACE = """\
 # Benchmarks
 
 Written by `make bench`; do not edit. Ratios are of runs that took turns on one machine, each engine in a process of its
-own with {threads} threads: the median of the rounds, and the range that they covered. "Reached" and "missed" compare
-the median with the goal, except where a limit is set for every round. Weights are random (speed does not depend on
+own with {threads} threads: the median of the rounds, and the range that they covered. A ratio's goal is "reached" or
+"missed" if it was so in all rounds, and "within noise" where the range straddles it. A limit that is set for every
+round is judged by the worst one. Fewer than {least} rounds are not judged. Weights are random (speed does not depend on
 their values) and the same for every engine.
 """
 
@@ -51,7 +53,7 @@ def _origin(store: Store) -> list[list[str]]:
 
 def _page(settings: Settings, store: Store, sections: Sequence[Section]) -> str:
     notes = settings.output / NOTES
-    parts = [PREFACE.format(threads=settings.threads)]
+    parts = [PREFACE.format(threads=settings.threads, least=LEAST_ROUNDS)]
     parts += [notes.read_text(encoding="utf-8").strip() + "\n"] if notes.exists() else []
     parts += ["## The machine\n", table(["", ""], _origin(store))]
     for section in sections:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.daemon_process import EngineChoice, daemon
-from benchmarks.engines.base import COMPARED_PROMPTS, WARM_STEPS, prefill_rates, prompts
+from benchmarks.engines.base import COMPARED_PROMPTS, WARM_STEPS, Figures, prefill_rates, prompts
 from benchmarks.job import Job
 from benchmarks.settings import Settings
 from benchmarks.store import Result
-from benchmarks.streams import Trace, decode_together, read_stream, steady_rate
+from benchmarks.streams import Trace, decode_together, read_stream, steady_depth, steady_rate
 from openglm import AsyncClient
 
 
@@ -24,7 +24,8 @@ def run(settings: Settings, job: Job) -> Result:
         client = AsyncClient(running.socket)
         try:
             load = Load(runner, client)
-            return {"figures": load.figures(job), "facts": running.facts(), "tokens": load.greedy_tokens(job)}
+            figures = load.figures(job).as_result()
+            return {**figures, "facts": running.facts(), "tokens": load.greedy_tokens(job)}
         finally:
             runner.run(client.close())
 
@@ -37,13 +38,14 @@ class Load:
         self._runner = runner
         self._client = client
 
-    def figures(self, job: Job) -> dict[str, float]:
-        """Return tokens per second, keyed as `engines.base.measure` does."""
+    def figures(self, job: Job) -> Figures:
+        """Measure what `engines.base.measure` does."""
         random = np.random.default_rng(job.seed)
-        figures = prefill_rates(self.prefill, job, random)
+        figures = Figures(prefill_rates(self.prefill, job, random), {})
         for streams in job.decode_streams:
             batch = prompts(random, job.vocab, streams, job.prompt_tokens)
-            figures[f"decode_{streams}"] = self.decode_rate(batch, job)
+            rate, past = self.decode_rate(batch, job)
+            figures.rates[f"decode_{streams}"], figures.mean_past[f"decode_{streams}"] = rate, past
         return figures
 
     def prefill(self, prompt: Sequence[int]) -> tuple[float, int]:
@@ -52,10 +54,11 @@ class Load:
         self._runner.run(read_stream(self._client, prompt, 1, trace))
         return trace.arrivals[0] - trace.sent, trace.ids[0]
 
-    def decode_rate(self, batch: Sequence[Sequence[int]], job: Job) -> float:
-        """Return tokens per second of all streams while all of them decode."""
+    def decode_rate(self, batch: Sequence[Sequence[int]], job: Job) -> tuple[float, float]:
+        """Return tokens per second of all streams while all of them decode, and their mean past meanwhile."""
         decoding = decode_together(self._client, batch, job.decode_tokens, WARM_STEPS, job.decode_seconds)
-        return steady_rate(self._runner.run(decoding), WARM_STEPS)
+        traces = self._runner.run(decoding)
+        return steady_rate(traces, WARM_STEPS), job.prompt_tokens + steady_depth(traces, WARM_STEPS)
 
     def greedy_tokens(self, job: Job) -> list[int]:
         """Return the token after each prompt that engines are compared by, or none if the job compares none."""

@@ -14,6 +14,7 @@ class Spread:
     median: float
     low: float
     high: float
+    rounds: int
 
     @staticmethod
     def of(values: Sequence[float]) -> Spread:
@@ -24,7 +25,7 @@ class Spread:
         """
         if not values:
             raise ValueError("no runs to summarize")
-        return Spread(statistics.median(values), min(values), max(values))
+        return Spread(statistics.median(values), min(values), max(values), len(values))
 
     @property
     def bar(self) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,9 +96,24 @@ def steady_rate(traces: Sequence[Trace], warm_tokens: int) -> float:
     Raises:
         ValueError: there was no such time.
     """
-    start = max(trace.arrivals[warm_tokens] for trace in traces)
-    end = min(trace.arrivals[-1] for trace in traces)
+    start, end = _steady(traces, warm_tokens)
     return sum(_rate_within(trace, start, end) for trace in traces)
+
+
+def steady_depth(traces: Sequence[Trace], warm_tokens: int) -> float:
+    """Return how many tokens of its own a stream had when it decoded one that `steady_rate` counts: the mean."""
+    start, end = _steady(traces, warm_tokens)
+    depths: list[int] = []
+    for trace in traces:
+        within = [index for index, arrival in enumerate(trace.arrivals) if start <= arrival <= end]
+        # The step that brought token 5 was given token 4; tokens 0 to 3 were in the cache.
+        depths += [index - 1 for index in within[1:]]
+    return statistics.fmean(depths)
+
+
+def _steady(traces: Sequence[Trace], warm_tokens: int) -> tuple[float, float]:
+    """Return when the last stream was warm, and when the first one had its last token."""
+    return max(trace.arrivals[warm_tokens] for trace in traces), min(trace.arrivals[-1] for trace in traces)
 
 
 def _rate_within(trace: Trace, start: float, end: float) -> float:

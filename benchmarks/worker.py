@@ -39,7 +39,8 @@ def main() -> None:
     engine = load(job)
     loaded = time.perf_counter() - start
     tokens = greedy_tokens(engine, job) if job.compare_tokens else []
-    result = {"figures": measure(engine, job), "facts": engine.facts(), "load_seconds": loaded, "tokens": tokens}
+    figures = measure(engine, job).as_result()
+    result = {**figures, "facts": engine.facts(), "load_seconds": loaded, "tokens": tokens}
     result_file.write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 

@@ -44,12 +44,30 @@ class Engine(Protocol):
         """Return versions and settings that a reader needs to judge the figures."""
 
 
-def measure(engine: Engine, job: Job) -> dict[str, float]:
-    """Run the job's workloads; return tokens per second, keyed `decode_8`, `prefill_512` ..."""
+@dataclass(frozen=True)
+class Figures:
+    """What a job measured, keyed `decode_8`, `prefill_512` ...
+
+    Attributes:
+        rates: tokens per second.
+        mean_past: with each decode figure, how many tokens a stream's cache held before a counted step, on average.
+    """
+
+    rates: dict[str, float]
+    mean_past: dict[str, float]
+
+    def as_result(self) -> dict[str, dict[str, float]]:
+        """Return them as they stand in a raw result."""
+        return {"figures": self.rates, "mean_past": self.mean_past}
+
+
+def measure(engine: Engine, job: Job) -> Figures:
+    """Run the job's workloads."""
     random = np.random.default_rng(job.seed)
-    figures = prefill_rates(engine.prefill, job, random)
+    figures = Figures(prefill_rates(engine.prefill, job, random), {})
     for streams in job.decode_streams:
-        figures[f"decode_{streams}"] = _decode_rate(engine, job, streams, random)
+        rate, past = _decode_rate(engine, job, streams, random)
+        figures.rates[f"decode_{streams}"], figures.mean_past[f"decode_{streams}"] = rate, past
     return figures
 
 
@@ -67,16 +85,26 @@ def _prefill_seconds(prefill: Prefill, job: Job, tokens: int, random: np.random.
 
 
 def enough(step_seconds: Sequence[float], seconds: float) -> bool:
-    """Whether the decode steps so far, without those that warm up, took at least `seconds`."""
+    """Whether the decode steps so far, without those that warm up, took at least `seconds`.
+
+    A faster engine takes more steps in them, and its later ones attend to more tokens: that is to its disadvantage, and
+    `mean_past` says how far.
+    """
     return sum(step_seconds[WARM_STEPS:]) >= seconds
 
 
-def _decode_rate(engine: Engine, job: Job, streams: int, random: np.random.Generator) -> float:
-    """Tokens of all streams per second, over the counted steps."""
+def mean_past(prompt_tokens: int, steps: int) -> float:
+    """Return the mean depth of the steps that are counted of `steps`: step 0 has the prompt alone behind it."""
+    return prompt_tokens + (WARM_STEPS + steps - 1) / 2
+
+
+def _decode_rate(engine: Engine, job: Job, streams: int, random: np.random.Generator) -> tuple[float, float]:
+    """Tokens of all streams per second, over the counted steps; and the mean past of those."""
     batch = prompts(random, job.vocab, streams, job.prompt_tokens)
     decoded = engine.decode(batch, job.decode_tokens, job.decode_seconds)
     counted = decoded.step_seconds[WARM_STEPS:]
-    return streams * len(counted) / sum(counted)
+    rate = streams * len(counted) / sum(counted)
+    return rate, mean_past(job.prompt_tokens, len(decoded.step_seconds))
 
 
 def prompts(random: np.random.Generator, vocab: int, count: int, tokens: int) -> list[list[int]]:

@@ -47,7 +47,7 @@ class Memory:
         note = (
             f"Megabytes, read from `/proc`. {ROWS} streams with prompts of {PROMPT_TOKENS} tokens and outputs of "
             f"{OUTPUT_TOKENS}. *Weights* are the bundle's files as shipped. Mapped weights count as resident where "
-            "they were touched, although the kernel may take those pages back."
+            "they were touched, although the kernel may take those pages back. Measured once, and judged by that."
         )
         header = ["", "weights", "KV in use", "peak resident", "of that anonymous", "over weights + KV (goal: 250)"]
         return [Section("Peak memory of the daemon", f"{note}\n\n{table(header, rows)}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from benchmarks.job import Job
 from benchmarks.markdown import table
 from benchmarks.spread import Spread, paired_ratio
 from benchmarks.store import OTHERS, Result, Store
-from benchmarks.verdict import Verdict, at_least
+from benchmarks.verdict import Outcome, Verdict, at_least
 
 WORKLOADS = {
     "decode_1": "decode, 1 stream",
@@ -88,7 +89,9 @@ def section(store: Store, shape: str) -> Section | None:
 def _note(rounds: int) -> str:
     return (
         f"Tokens per second; median of {rounds} rounds, and the range. A decode figure counts the steps behind the "
-        f"first {WARM_STEPS} until they took {Job.decode_seconds:.0f} s ({Job.decode_tokens} steps at most); a prefill "
+        f"first {WARM_STEPS} until they took {Job.decode_seconds:.0f} s ({Job.decode_tokens} steps at most). Equal "
+        "seconds are unequal depths: a faster engine takes more steps, and its later ones attend to more tokens, which "
+        "is to its disadvantage; the mean past of each is told below. A prefill "
         f"figure is the median of {Job.repeats} prompts. *onnxruntime loop* is our build in the least code that "
         "decodes a batch: no scheduler, no sampler but argmax, no gRPC. *autoglmd through gRPC* is the daemon, timed "
         "by its client: tokens while all streams decode, and a prompt's tokens by the time to the first new one on an "
@@ -121,11 +124,14 @@ def _goal_table(measured: Measured) -> str:
         at_least(paired_ratio(measured.rates(each, "decode_1"), measured.limits(each)), LIMIT_GOAL) for each in ours
     ]
     judged.append(("decode, 1 stream, to the memory's limit", LIMIT_GOAL, limits))
-    rows = [[title, f"{goal:.2f}", *(verdict.text for verdict in verdicts)] for title, goal, verdicts in judged]
+    rows = [
+        [title, f"at least {goal:.2f}", *(verdict.text for verdict in verdicts)] for title, goal, verdicts in judged
+    ]
     columns = list(zip(*(verdicts for _, _, verdicts in judged), strict=True))
     everybody = all(peer in measured.runs for peer in GOALS)
     rows.append(["all goals reached by this one build", "", *(_together(column, everybody) for column in columns)])
-    return table(["ratio, round by round", "goal", *(each.name for each in ours)], rows)
+    header = ["ratio, round by round", "goal, judged by all rounds", *(each.name for each in ours)]
+    return table(header, rows)
 
 
 def _to_peer(measured: Measured, ours: Contender, peer: Contender, workload: str) -> Verdict:
@@ -135,10 +141,17 @@ def _to_peer(measured: Measured, ours: Contender, peer: Contender, workload: str
 
 def _together(verdicts: Sequence[Verdict], everybody: bool) -> str:
     """One build is what a user has: its best rows do not count without its others."""
-    missed = sum(not verdict.reached for verdict in verdicts)
-    if missed:
-        return f"**no**: {missed} of {len(verdicts)} missed"
-    return f"yes, {len(verdicts)} of {len(verdicts)}" if everybody else "not judged: a peer was not measured"
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    all_of_them = f"of {len(verdicts)}"
+    if counts[Outcome.TOO_FEW]:
+        return "not judged: too few rounds"
+    noise = f"{counts[Outcome.NOISE]} {all_of_them} within noise"
+    if counts[Outcome.MISSED]:
+        missed = f"**no**: {counts[Outcome.MISSED]} {all_of_them} missed"
+        return f"{missed}, {noise}" if counts[Outcome.NOISE] else missed
+    if not everybody:
+        return "not judged: a peer was not measured"
+    return f"open: {noise}" if counts[Outcome.NOISE] else f"yes, {len(verdicts)} {all_of_them}"
 
 
 def _limit_table(measured: Measured) -> str:
@@ -155,10 +168,22 @@ def _facts(measured: Measured, store: Store, shape: str) -> str:
     lines = []
     for contender, results in measured.runs.items():
         facts = ", ".join(f"{name} {value}" for name, value in results[-1]["facts"].items())
-        lines.append(f"- {contender.name}: {facts}")
+        lines.append(f"- {contender.name}: {facts}{_depths(results)}")
     shares = [100 * result.get(OTHERS, 0.0) for result in store.under(f"race/{shape}").values()]
     lines.append(f"- other processes took {Spread.of(shares).text()} % of the machine meanwhile")
     return "\n".join(lines) + "\n"
+
+
+def _depths(results: Sequence[Result]) -> str:
+    """Say how many tokens a stream's cache held on average, for every decode figure."""
+    by_round: list[dict[str, float]] = [result.get("mean_past", {}) for result in results]
+    if not all(by_round):
+        return ""
+    depths = (
+        f"{Spread.of([depths[workload] for depths in by_round]).median:.0f} ({WORKLOADS[workload]})"
+        for workload in by_round[0]
+    )
+    return f"; mean past of a counted step, tokens: {', '.join(depths)}"
 
 
 def _plot(shape: str, measured: Measured) -> Bars:

@@ -38,7 +38,7 @@ def test_the_first_prompt_is_not_counted() -> None:
     """It pays for first touches of memory and code."""
     engine = FakeEngine()
     figures = measure(engine, Job("onnx", "model", 100, prefill_tokens=(128,), repeats=3))
-    assert figures == {"prefill_128": 256.0}
+    assert figures.rates == {"prefill_128": 256.0}
     assert engine.prefilled == [128] * 4
 
 
@@ -46,7 +46,13 @@ def test_the_first_prompt_is_not_counted() -> None:
 def test_a_decode_rate_is_of_all_streams_and_warm_steps(streams: int) -> None:
     """Tokens of every stream over the steps behind the first few."""
     figures = measure(FakeEngine(), Job("onnx", "model", 100, decode_streams=(streams,)))
-    assert figures == {f"decode_{streams}": 4.0 * streams}
+    assert figures.rates == {f"decode_{streams}": 4.0 * streams}
+
+
+def test_a_decode_figure_tells_how_deep_its_steps_were() -> None:
+    """Behind 64 tokens of prompt and four steps, the counted ones have 68, 69 and 70 tokens behind them."""
+    job = Job("onnx", "model", 100, decode_streams=(1,), decode_tokens=WARM_STEPS + 3)
+    assert measure(FakeEngine(), job).as_result()["mean_past"] == {"decode_1": 69.0}
 
 
 def test_decoding_goes_on_until_enough_seconds_are_counted() -> None:

@@ -55,8 +55,9 @@ def test_the_daemon_runs_every_workload_of_the_race(load: Load, client: FakeClie
     """Under the same keys as the engines; and it leaves no stream open for the next workload."""
     job = Job("autoglmd", "model", 100, decode_streams=(1, 2), prefill_tokens=(16,), decode_tokens=12)
     figures = load.figures(job)
-    assert set(figures) == {"prefill_16", "decode_1", "decode_2"}
-    assert all(rate > 0 for rate in figures.values())
+    assert set(figures.rates) == {"prefill_16", "decode_1", "decode_2"}
+    assert all(rate > 0 for rate in figures.rates.values())
+    assert all(64 + 4 <= past <= 64 + 12 for past in figures.mean_past.values())
     assert client.open == 0
 
 
@@ -69,7 +70,8 @@ def test_a_prefill_is_timed_alone_and_to_its_first_token(load: Load, client: Fak
 
 def test_streams_end_once_enough_seconds_are_counted(load: Load, client: FakeClient) -> None:
     """They are cancelled, however many tokens they still had."""
-    assert load.decode_rate([[1], [2]], Job("autoglmd", "model", 100, decode_tokens=10**6, decode_seconds=0.01)) > 0
+    rate, _ = load.decode_rate([[1], [2]], Job("autoglmd", "model", 100, decode_tokens=10**6, decode_seconds=0.01))
+    assert rate > 0
     assert client.open == 0
 
 

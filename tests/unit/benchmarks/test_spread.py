@@ -11,12 +11,12 @@ rates = st.lists(st.floats(1.0, 1e6), min_size=1, max_size=9)
 
 def test_a_spread_is_the_median_and_the_range() -> None:
     """One odd run moves the range, not the median."""
-    assert Spread.of([5.0, 100.0, 4.0]) == Spread(5.0, 4.0, 100.0)
+    assert Spread.of([5.0, 100.0, 4.0]) == Spread(5.0, 4.0, 100.0, rounds=3)
 
 
 def test_a_spread_is_written_with_its_range() -> None:
     """The reader sees how far the runs lay apart."""
-    assert Spread(5.04, 4.0, 100.0).text(1) == "5.0 (4.0-100.0)"
+    assert Spread(5.04, 4.0, 100.0, rounds=3).text(1) == "5.0 (4.0-100.0)"
 
 
 def test_nothing_has_no_spread() -> None:
@@ -27,7 +27,7 @@ def test_nothing_has_no_spread() -> None:
 
 def test_a_ratio_is_taken_round_by_round() -> None:
     """A slow minute of the machine hits both engines of its round and cancels out."""
-    assert paired_ratio([10.0, 20.0, 40.0], [5.0, 10.0, 20.0]) == Spread(2.0, 2.0, 2.0)
+    assert paired_ratio([10.0, 20.0, 40.0], [5.0, 10.0, 20.0]) == Spread(2.0, 2.0, 2.0, rounds=3)
 
 
 def test_a_ratio_of_unequal_rounds_is_refused() -> None:
@@ -39,7 +39,7 @@ def test_a_ratio_of_unequal_rounds_is_refused() -> None:
 @given(rates)
 def test_the_ratio_to_oneself_is_one(runs: list[float]) -> None:
     """Whatever the runs were."""
-    assert paired_ratio(runs, runs) == Spread(1.0, 1.0, 1.0)
+    assert paired_ratio(runs, runs) == Spread(1.0, 1.0, 1.0, rounds=len(runs))
 
 
 @given(rates)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.streams import Trace, longest_gap, steady_rate
+from benchmarks.streams import Trace, longest_gap, steady_depth, steady_rate
 
 
 def trace(*arrivals: float) -> Trace:
@@ -20,6 +20,12 @@ def test_the_tokens_of_one_step_may_come_one_after_the_other() -> None:
     """Two tokens a second, whichever stream of a step is the last to be warm and whichever is the first to end."""
     first, second = trace(0.0, 1.0, 2.0, 3.0), trace(0.1, 1.1, 2.1, 3.1)
     assert steady_rate([first, second], warm_tokens=0) == pytest.approx(2.0)
+
+
+def test_the_depth_is_that_of_the_steps_that_the_rate_counts() -> None:
+    """Three of each: the token that a step was given is not among those before it."""
+    early, late = trace(0.0, 1.0, 2.0, 3.0, 4.0, 5.0), trace(2.0, 3.0, 4.0, 5.0)
+    assert steady_depth([early, late], warm_tokens=0) == pytest.approx((2 + 3 + 4 + 0 + 1 + 2) / 6)
 
 
 def test_streams_that_never_decoded_together_have_no_rate() -> None:

@@ -35,10 +35,10 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(work=tmp_path / "work", output=tmp_path / "out", shapes=(SHAPE,))
 
 
-def race_store(tmp_path: Path, rates: dict[Contender, float]) -> Store:
-    """Two rounds of the contenders, and a memory of 10 GB/s."""
+def race_store(tmp_path: Path, rates: dict[Contender, float], rounds: int = 3) -> Store:
+    """Some rounds of the contenders, each a token faster than the one before, and a memory of 10 GB/s."""
     store = Store(tmp_path / "results")
-    for number in range(2):
+    for number in range(rounds):
         for contender, rate in rates.items():
             result = {"figures": dict.fromkeys(WORKLOADS, rate + number), "facts": {"kv": "int8"}}
             store.need(f"race/{SHAPE}/{contender.key}/{number}", lambda: result)  # noqa: B023  (called at once)
@@ -48,9 +48,9 @@ def race_store(tmp_path: Path, rates: dict[Contender, float]) -> Store:
     return store
 
 
-def race_lines(tmp_path: Path, rates: dict[Contender, float]) -> dict[str, str]:
+def race_lines(tmp_path: Path, rates: dict[Contender, float], rounds: int = 3) -> dict[str, str]:
     """The lines of the race's section, by their first cells."""
-    [section] = Race().report(settings(tmp_path), race_store(tmp_path, rates))
+    [section] = Race().report(settings(tmp_path), race_store(tmp_path, rates, rounds))
     return {line.split(" | ")[0].removeprefix("| "): line for line in section.body.splitlines()}
 
 
@@ -78,18 +78,25 @@ def test_an_arm_cpuinfo_is_read_too() -> None:
     assert (facts["model"], facts["features"]) == ("0xd0c", "asimddp i8mm")
 
 
-@pytest.mark.parametrize(("ours", "verdict"), [(90.0, "reached"), (50.0, "**missed**")])
-def test_a_goal_is_judged_by_the_median_ratio(tmp_path: Path, ours: float, verdict: str) -> None:
-    """A missed goal is said as loudly as a reached one."""
+@pytest.mark.parametrize(("ours", "verdict"), [(90.0, "reached"), (77.0, "within noise"), (50.0, "**missed**")])
+def test_a_goal_is_judged_by_all_rounds(tmp_path: Path, ours: float, verdict: str) -> None:
+    """A missed goal is said as loudly as a reached one, and where the rounds disagree, neither is said."""
     lines = race_lines(tmp_path, {PER_TOKEN: ours, LLAMA_CPP: 30.0})
-    assert verdict in lines["prefill, 512 tokens, to llama.cpp, Q8_0"]
+    assert lines["prefill, 512 tokens, to llama.cpp, Q8_0"].endswith(f") {verdict} |")
+
+
+def test_two_rounds_are_not_judged(tmp_path: Path) -> None:
+    """However far they lie above the goal, and neither are all goals together."""
+    lines = race_lines(tmp_path, {PER_TOKEN: 900.0, LLAMA_CPP: 30.0, OPENVINO: 50.0}, rounds=2)
+    assert lines["decode, 1 stream, to llama.cpp, Q8_0"].endswith("(too few rounds) |")
+    assert lines["all goals reached by this one build"].endswith("| not judged: too few rounds |")
 
 
 def test_one_stream_is_set_against_the_memory(tmp_path: Path) -> None:
     """10 GB/s through 100 MB are 100 tokens per second; the better of both kernels is the limit."""
     lines = race_lines(tmp_path, {PER_TOKEN: 90.0, LLAMA_CPP: 30.0})
     assert lines[PER_TOKEN.name].endswith("| 100 | 100 (100-100) |")
-    assert lines["decode, 1 stream, to the memory's limit"].endswith("| 0.91 (0.90-0.91) reached |")
+    assert lines["decode, 1 stream, to the memory's limit"].endswith("| 0.91 (0.90-0.92) reached |")
 
 
 def test_a_build_must_reach_every_goal_by_itself(tmp_path: Path) -> None:
@@ -97,6 +104,13 @@ def test_a_build_must_reach_every_goal_by_itself(tmp_path: Path) -> None:
     lines = race_lines(tmp_path, {DAEMON: 50.0, PER_TOKEN: 90.0, LLAMA_CPP: 30.0, OPENVINO: 50.0})
     together = lines["all goals reached by this one build"].split(" | ")
     assert [cell.strip(" |") for cell in together[2:]] == ["**no**: 9 of 10 missed", "yes, 10 of 10"]
+
+
+def test_goals_within_noise_are_not_all_reached(tmp_path: Path) -> None:
+    """One goal is left open, the others are reached: so is the whole."""
+    lines = race_lines(tmp_path, {PER_TOKEN: 84.0, LLAMA_CPP: 30.0, OPENVINO: 50.0})
+    assert lines["decode, 1 stream, to the memory's limit"].endswith("| 0.85 (0.84-0.86) within noise |")
+    assert lines["all goals reached by this one build"].endswith("| open: 1 of 10 within noise |")
 
 
 def test_nobody_reaches_all_goals_without_all_peers(tmp_path: Path) -> None:
@@ -114,9 +128,9 @@ def test_a_round_that_not_all_have_run_does_not_count(tmp_path: Path) -> None:
     """It would set the minutes of one against others' minutes."""
     store = race_store(tmp_path, {PER_TOKEN: 90.0, LLAMA_CPP: 30.0})
     late = {"figures": dict.fromkeys(WORKLOADS, 1000.0), "facts": {"kv": "int8"}}
-    store.need(f"race/{SHAPE}/{PER_TOKEN.key}/2", lambda: late)
+    store.need(f"race/{SHAPE}/{PER_TOKEN.key}/3", lambda: late)
     [section] = Race().report(settings(tmp_path), store)
-    assert "median of 2 rounds" in section.body
+    assert "median of 3 rounds" in section.body
     assert "1000" not in section.body
 
 
