@@ -10,7 +10,7 @@ from benchmarks.experiments.section import Bars
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS = ("#123f73", "#1f6fb8", "#8cc0ea", "#2a9d8f", "#a5d8cf", "#c46a1b", "#8a8f98")
+COLORS = ("#123f73", "#1f6fb8", "#8cc0ea", "#2a9d8f", "#a5d8cf", "#7f8f2a", "#c46a1b", "#8a8f98")
 """In the order of the race's columns: ours in blue and green, then the peers."""
 WIDTH_OF_GROUP = 0.86
 INCHES_PER_BAR = 0.27
