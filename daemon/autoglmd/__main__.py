@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import re
 import sys
@@ -47,7 +48,12 @@ def _run_serve(options: argparse.Namespace) -> None:
     config = load_config(options.config, _overrides(options))
     form = config.log.format
     configure_logging(config.log.level, form if form != "auto" else "text" if sys.stderr.isatty() else "json")
-    asyncio.run(_serve(config, exit_with_parent=options.exit_with_parent))
+    try:
+        asyncio.run(_serve(config, exit_with_parent=options.exit_with_parent))
+    except AutoglmError as error:
+        # For whoever reads the log by machine; main() tells the shell.
+        logging.getLogger(__name__).critical("cannot serve: %s", error.message, extra={"code": error.code})
+        raise
     _leave_threads_behind()
 
 

@@ -65,9 +65,12 @@ class PromptTooLongError(RequestError):
 
     code = "PROMPT_TOO_LONG"
 
-    def __init__(self, prompt_tokens: int, output_tokens: int, limit_tokens: int, what: str) -> None:
+    def __init__(
+        self, prompt_tokens: int, output_tokens: int, limit_tokens: int, what: str, *, counted: bool = True
+    ) -> None:
+        """`prompt_tokens` is a lower bound where they were not `counted` to the end."""
         super().__init__(
-            f"The prompt has {prompt_tokens} tokens and asks for {output_tokens} more; "
+            f"The prompt has {'' if counted else 'at least '}{prompt_tokens} tokens and asks for {output_tokens} more; "
             f"{what} is {limit_tokens} tokens. Shorten the prompt or lower max_tokens."
         )
         self.prompt_tokens = prompt_tokens

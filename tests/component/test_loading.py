@@ -4,13 +4,15 @@ import asyncio
 import dataclasses
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from autoglmd.config import ModelConfig
+from autoglmd.config import EngineConfig, ModelConfig
+from autoglmd.errors import ConfigError
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.facts import read_facts
 from autoglmd.messages import ModelState
@@ -46,8 +48,10 @@ async def load(tmp_path: Path, stages: list[Stage]) -> AsyncIterator[Load]:
     )
     loaded: list[ServedModel] = []
 
-    def make(name: str = "tiny-int8", *, prepare: bool = True) -> ServedModel:
-        loaded.append(load_model(name, ModelConfig(str(FOLDER / name), device="cpu", prepare=prepare), context))
+    def make(name: str = "tiny-int8", *, prepare: bool = True, kv_bytes: int = 0) -> ServedModel:
+        engine = EngineConfig(kv_bytes=kv_bytes)
+        config = ModelConfig(str(FOLDER / name), device="cpu", prepare=prepare, engine=engine)
+        loaded.append(load_model(name, config, context))
         return loaded[-1]
 
     yield make
@@ -106,3 +110,14 @@ async def test_a_graph_that_may_compute_wrongly_here_is_loaded_loudly(
     with caplog.at_level(logging.WARNING):
         load(name, prepare=False)
     assert ("answers of this model may be wrong" in caplog.text) is loud
+
+
+async def test_kv_memory_that_holds_no_request_is_refused_with_what_would_do(load: Load) -> None:
+    """Served, it would refuse every request and blame the caller."""
+    with pytest.raises(
+        ConfigError, match=r"kv_bytes = 1 holds 0 tokens of tiny-int8, .* Set (\d+) at least"
+    ) as refusal:
+        load(prepare=False, kv_bytes=1)
+    enough = re.search(r"Set (\d+)", refusal.value.message)
+    assert enough is not None
+    assert load(prepare=False, kv_bytes=int(enough[1])).info.name == "tiny-int8"

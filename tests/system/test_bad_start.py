@@ -34,6 +34,15 @@ def test_a_socket_in_use_is_refused_and_the_first_daemon_goes_on(tmp_path: Path)
         assert first.wait_exit() == 0
 
 
+def test_what_ended_a_start_stands_in_the_log_with_its_code(tmp_path: Path) -> None:
+    """Whoever reads the log by machine gets the reason as an entry, not only the shell as text."""
+    with serving(configure(tmp_path)), DaemonProcess(tmp_path, ("-m", "autoglmd", "serve")) as second:
+        assert second.wait_exit() == FAILED
+        entry = second.wait_log(lambda entry: entry.get("code") == "SOCKET_IN_USE")
+    assert entry["level"] == "critical"
+    assert "in use by a daemon with pid" in entry["msg"]
+
+
 def test_a_program_that_is_not_ours_keeps_its_socket(tmp_path: Path) -> None:
     """Somebody else listens there: refused, and its socket is not touched."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:

@@ -29,7 +29,9 @@ Measured: TypeAlias = tuple[list[StreamTimes], int]
 class Load:
     """What is asked of the daemon."""
 
-    streams: Annotated[int, typer.Option("--streams", "-c", min=1, metavar="N", help="Requests at the same time.")] = 8
+    streams: Annotated[
+        int, typer.Option("--streams", "-c", min=1, max=1024, metavar="N", help="Requests at the same time.")
+    ] = 8
     requests: Annotated[int, typer.Option("--requests", min=0, metavar="N", help="In all; 0: one per stream.")] = 0
     prompt_tokens: Annotated[
         int, typer.Option("--prompt-tokens", min=1, metavar="N", help="Length of each prompt.")

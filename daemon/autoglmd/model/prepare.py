@@ -110,7 +110,8 @@ def prepare(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> Prepare
                 _save_optimized(graph, staging / GRAPH_FILE)
             _write_key(staging / KEY_FILE, key, time.monotonic() - started)
     except OSError as error:
-        raise HostError(f"{folder} cannot be written: {error}. Free some space or choose another folder.") from error
+        remedy = "Free some space" if error.errno == errno.ENOSPC else "Give the daemon's user the right to write there"
+        raise HostError(f"{folder} cannot be written: {error}. {remedy}, or choose another folder.") from error
     return PreparedModel(folder, key)
 
 

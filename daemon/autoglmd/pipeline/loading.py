@@ -8,7 +8,7 @@ from pathlib import Path
 from autoglmd.config import ModelConfig
 from autoglmd.engine.engine import Engine, limits_of
 from autoglmd.engine.sequence import EngineEvent
-from autoglmd.errors import ModelError
+from autoglmd.errors import ConfigError, ModelError
 from autoglmd.host.clock import Clock
 from autoglmd.host.facts import read_facts
 from autoglmd.host.files import reading_directory
@@ -28,6 +28,9 @@ from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
 
 log = logging.getLogger(__name__)
+
+_FEWEST_KV_TOKENS = 16
+"""As for engine.context_tokens: with less, every request would be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
 
     Raises:
         ModelError: the bundle cannot be used; the message says why and what to do.
+        ConfigError: the memory configured for KV holds no request of this model.
         DrainingError: the daemon was asked to stop meanwhile.
     """
     bundle = read_bundle(resolve_folder(config.path))
@@ -61,6 +65,7 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
     if runner.spec.fallback:
         log.warning("%s", runner.spec.fallback, extra={"model": name})
     limits = limits_of(config.engine, runner.spec)
+    _check_kv(name, limits.kv_tokens, config.engine.kv_bytes, runner.spec.kv_bytes_per_token)
     rules = PromptRules(
         tokenizer=tokenizer,
         template=template,
@@ -111,6 +116,14 @@ def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadCo
             extra={"model": name},
         )
     return OrtRunner(bundle, shipped)
+
+
+def _check_kv(name: str, tokens: int, kv_bytes: int, bytes_per_token: int) -> None:
+    if tokens < _FEWEST_KV_TOKENS:
+        raise ConfigError(
+            f"engine.kv_bytes = {kv_bytes} holds {tokens} tokens of {name}, which takes {bytes_per_token} bytes each. "
+            f"Set {_FEWEST_KV_TOKENS * bytes_per_token} at least, or 0 for all rows."
+        )
 
 
 def _try_rows(name: str, runner: OrtRunner) -> bool:

@@ -84,7 +84,7 @@ def _encode(text: str, rules: PromptRules, *, add_prefix: bool) -> list[int]:
     limit, what = _limit(rules)
     at_least = len(text) // rules.tokenizer.longest_piece
     if at_least > limit:
-        raise PromptTooLongError(at_least, 1, limit, what)
+        raise PromptTooLongError(at_least, 1, limit, what, counted=False)
     return rules.tokenizer.encode(text, add_prefix=add_prefix)
 
 

@@ -130,6 +130,7 @@ def test_a_text_that_can_never_fit_is_refused_without_counting_it() -> None:
     with pytest.raises(PromptTooLongError) as caught:
         to_ids(TextPrompt(text), replace(RULES, tokenizer=NoEncoder(TOKENIZER)))
     assert caught.value.prompt_tokens == 65
+    assert "has at least 65 tokens" in caught.value.message
 
 
 class NoEncoder:
