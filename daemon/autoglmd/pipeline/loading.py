@@ -119,7 +119,7 @@ def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadCo
 
 
 def _check_kv(name: str, tokens: int, kv_bytes: int, bytes_per_token: int) -> None:
-    if tokens < _FEWEST_KV_TOKENS:
+    if kv_bytes and tokens < _FEWEST_KV_TOKENS:
         raise ConfigError(
             f"engine.kv_bytes = {kv_bytes} holds {tokens} tokens of {name}, which takes {bytes_per_token} bytes each. "
             f"Set {_FEWEST_KV_TOKENS * bytes_per_token} at least, or 0 for all rows."
