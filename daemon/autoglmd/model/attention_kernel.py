@@ -1,10 +1,9 @@
 """Which of onnxruntime's attention kernels a session gets on the CPU.
 
 `GroupQueryAttention` has two: one walks the keys in blocks and keeps a running maximum (flash), the other writes all
-scores of a run into memory and multiplies. The second computes only what causality leaves and is the faster one
-for the chunks of a prompt; its scratch memory grows with chunk x context. The choice is an environment variable that
-the kernel reads where it is made, that is while the session is loaded (onnxruntime 1.31,
-docs/decisions/attention-kernel.md).
+scores of a run into memory and multiplies. The second is the faster one for the chunks of a prompt; its scratch memory
+grows with chunk x context. The choice is an environment variable that the kernel reads where it is made, that is while
+the session is loaded (onnxruntime 1.31, docs/decisions/attention-kernel.md).
 """
 
 import os

@@ -117,7 +117,8 @@ def test_a_configuration_of_absurd_size_is_not_read(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["vocab_size", "context_length", "num_hidden_layers", "num_key_value_heads", "head_size"]
+    "key",
+    ["vocab_size", "context_length", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_size"],
 )
 @pytest.mark.parametrize("value", [None, 0, -1, 1 << 40, 2.5, "64", True, []])
 def test_a_size_that_is_none_is_named_with_its_value(folder: Path, key: str, value: object) -> None:
