@@ -18,6 +18,7 @@ from autoglmctl.build.options import (
 )
 from autoglmctl.build.runner import GraphRunner
 from autoglmd.errors import ModelUnsupportedError
+from autoglmd.model.graph_io import LOGITS_INDICES
 from tests.build.checkpoints import ARCHITECTURES, EVEN, SCHEMES, Checkpoint, make
 from tests.build.conftest import MakeCheckpoint
 
@@ -76,16 +77,20 @@ def test_an_int8_kv_cache_alone_costs_little(
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_a_pruned_graph_gives_the_last_positions_logits(
+def test_a_pruned_graph_gives_the_last_positions_logits_or_those_asked_for(
     checkpoint: MakeCheckpoint, tmp_path: Path, model_type: str
 ) -> None:
-    """Pruning drops the other positions and changes nothing about the last, bit for bit."""
+    """Pruning drops the other positions and changes nothing about the one that is left, bit for bit."""
     source = checkpoint(model_type, "even")
     whole = _build(source, tmp_path / "whole", WeightOptions(group_size=32), FLOAT_KV)
     pruned = _build(source, tmp_path / "pruned", WeightOptions(group_size=32), FLOAT_KV, prune=True)
     logits = pruned.logits(source.ids)
     assert logits.shape == (1, whole.vocabulary)
-    np.testing.assert_array_equal(logits[0], whole.logits(source.ids)[-1])
+    every = whole.logits(source.ids)
+    np.testing.assert_array_equal(logits[0], every[-1])
+    feed = pruned._feed(np.stack([source.ids] * 3)) | {LOGITS_INDICES: np.array([0, 5, 2])}
+    (chosen,) = pruned.session.run(["logits"], feed)
+    np.testing.assert_array_equal(chosen[:, 0], every[[0, 5, 2]])
 
 
 @pytest.mark.parametrize("model_type", OTHERS)

@@ -124,5 +124,5 @@ def test_the_two_attention_kernels_are_two(monkeypatch: pytest.MonkeyPatch) -> N
 
 def _logits_after_a_prompt() -> Logits:
     runner = open_runner(FOLDER / "tiny-fp32")
-    runner.prefill(0, np.arange(6, 206), 0)
+    runner.prefill(0, np.arange(6, 206), 0, final=True)
     return runner.decode(np.array([7]), np.array([200])).copy()

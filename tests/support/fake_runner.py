@@ -39,7 +39,7 @@ class FakeRunner:
         kv: shape [rows, context]; what a real model would keep as keys and values.
         calls: names of the calls so far.
         failing: numbers of calls (counted from 0) that raise; a failed call may have written KV before.
-        poisoned: a decode whose input token is one of these gives NaN for that row.
+        poisoned: a row whose last token is one of these gives NaN.
         gate: a cleared event holds calls until it is set.
         gate_from: number of the first call that the gate holds.
         reached: set when a call waits at the gate.
@@ -71,12 +71,13 @@ class FakeRunner:
         self.rested = Event()
         self.closed = False
 
-    def prefill(self, row: int, ids: Ids, past: int) -> None:
+    def prefill(self, row: int, ids: Ids, past: int, *, final: bool) -> Logits:
         """Write the ids behind the past ones."""
         self.kv[row, past : past + len(ids)] = ids
         self._called("prefill")
+        return self._logits([row] if final else [], [past + len(ids)])
 
-    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> None:
+    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> Logits:
         """Write each prompt into its row; like onnxruntime's attention, refuse one without tokens."""
         if (lengths < 1).any():
             raise RunFailedError("a fresh prompt of length 0")
@@ -85,17 +86,13 @@ class FakeRunner:
             raise RunFailedError("more prompts than rows")
         rows[:, : ids.shape[1]] = ids
         self._called("prefill_fresh")
+        return self._logits(range(first_row, first_row + len(ids)), lengths)
 
     def decode(self, ids: Ids, lengths: Ids) -> Logits:
         """Append one id per row, and point at the next."""
-        logits = np.zeros((len(ids), self.spec.vocab_size), np.float32)
-        for row, (token, length) in enumerate(zip(ids, lengths, strict=True)):
-            self.kv[row, length] = token
-            logits[row, next_token(self.kv[row, : length + 1], self.spec.vocab_size)] = 1.0
-            if int(token) in self.poisoned:
-                logits[row, 3] = np.nan
+        self.kv[np.arange(len(ids)), lengths] = ids
         self._called("decode")
-        return logits
+        return self._logits(range(len(ids)), lengths + 1)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy a row's beginning; what was in the old row is lost, so that nobody can rely on it."""
@@ -112,6 +109,18 @@ class FakeRunner:
     def close(self) -> None:
         """Let go."""
         self.closed = True
+
+    def _logits(self, rows: Iterable[int], held: Iterable[int]) -> Logits:
+        """Point at the token that follows what each row holds."""
+        told = [self._row_logits(self.kv[row, :count]) for row, count in zip(rows, held, strict=False)]
+        return np.array(told, np.float32).reshape(-1, self.spec.vocab_size)
+
+    def _row_logits(self, tokens: Ids) -> Logits:
+        logits = np.zeros(self.spec.vocab_size, np.float32)
+        logits[next_token(tokens, self.spec.vocab_size)] = 1.0
+        if int(tokens[-1]) in self.poisoned:
+            logits[3] = np.nan
+        return logits
 
     def _called(self, name: str) -> None:
         number = len(self.calls)

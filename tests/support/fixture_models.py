@@ -12,7 +12,7 @@ from autoglmd.model.ort_runner import OrtRunner, RunnerOptions
 from autoglmd.model.tokenizer import Tokenizer, load_tokenizer
 
 FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "models"
-TINY_MODELS = ("tiny-fp32", "tiny-int8", "tiny-per-token", "tiny-unpruned")
+TINY_MODELS = ("tiny-fp32", "tiny-int8", "tiny-per-token", "tiny-unpruned", "tiny-last-column")
 VOCABULARY = 512
 CONTEXT_TOKENS = 512
 

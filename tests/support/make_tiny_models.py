@@ -24,6 +24,7 @@ from autoglmctl.build.options import (
     Scheme,
     WeightOptions,
 )
+from autoglmd.model.graph_io import LOGITS_INDICES
 
 FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "models"
 VOCABULARY = 512
@@ -68,6 +69,7 @@ class Recipe:
     weights: WeightOptions
     kv: KvPrecision
     prune: bool = True
+    fixed_column: bool = False
 
 
 RECIPES = (
@@ -75,6 +77,7 @@ RECIPES = (
     Recipe("tiny-int8", "glm", "sentencepiece", WeightOptions(group_size=32), KvPrecision.INT8),
     Recipe("tiny-per-token", "llama", "json", WeightOptions(scheme=Scheme.PER_TOKEN), KvPrecision.FP32),
     Recipe("tiny-unpruned", "llama", "json", WeightOptions(group_size=32), KvPrecision.FP32, prune=False),
+    Recipe("tiny-last-column", "llama", "json", WeightOptions(group_size=32), KvPrecision.INT8, fixed_column=True),
 )
 
 
@@ -96,6 +99,23 @@ def main() -> None:
                 measure=False,
             )
             build_model(options, lambda _step, _part: None)
+            if recipe.fixed_column:
+                _fix_column(target)
+
+
+def _fix_column(folder: Path) -> None:
+    """Make the graph one that others prune: it gives the last column's logits, and cannot be told otherwise."""
+    import onnx_ir as ir
+
+    from autoglmctl.build import graph
+
+    model = graph.load(folder)
+    kept = [value for value in model.graph.inputs if value.name != LOGITS_INDICES]
+    model.graph.inputs.clear()
+    model.graph.inputs.extend(kept)
+    unfinished = folder / "model.onnx.new"
+    ir.save(model, unfinished)
+    unfinished.replace(folder / graph.MODEL_FILE)
 
 
 def make_checkpoint(model_type: str, shape: dict[str, Any], folder: Path, seed: int = 0) -> None:

@@ -35,13 +35,16 @@ class Simulation:
         )
 
     def step(self) -> StepPlan:
-        """Plan, and do as planned: prefill, decode everyone once, let go of who is done."""
+        """Plan, and do as planned: prefill with a first token, decode everyone once, let go of who is done."""
         plan = plan_step(self.view, self.limits)
         taken = {each.sequence_id: each for each in self.line if each.sequence_id in plan.admitted}
         self.line = [each for each in self.line if each.sequence_id not in taken]
         if plan.start_chunked:
             self.chunked = _running(taken[plan.start_chunked])
-        self.decoding += [_running(taken[entry]) for batch in plan.batches for entry in batch]
+        started = [_running(taken[entry]) for batch in plan.batches for entry in batch]
+        for each in started:
+            each.output_left -= 1
+        self.decoding += started
         self._compute(plan.chunk)
         for each in self.decoding:
             each.output_left -= 1
@@ -53,9 +56,10 @@ class Simulation:
             return
         self.chunked.prefill_left -= chunk
         if self.chunked.prefill_left == 0:
+            self.chunked.output_left -= 1
             self.decoding.append(self.chunked)
             self.chunked = None
 
 
 def _running(entry: Waiting) -> Running:
-    return Running(entry, entry.prefill, entry.promised - entry.prefill - 1)
+    return Running(entry, entry.prefill, entry.promised - entry.prefill)

@@ -39,7 +39,7 @@ class Stepper:
     def step(self) -> None:
         """Plan and run one step."""
         try:
-            self.steps.run(plan_step(self.scheduler.view(), self.limits))
+            self.steps.run(plan_step(self.scheduler.view(), self.limits), lambda: None)
         finally:
             self.events += self.steps.take_events()
         assert violations(self.scheduler, self.limits) == []

@@ -85,7 +85,7 @@ class KvChoices:
 class BuildChoices:
     """The rest of a build."""
 
-    prune_lm_head: Annotated[bool, typer.Option(help="Compute the last position's logits only.")] = True
+    prune_lm_head: Annotated[bool, typer.Option(help="Compute the logits of one position per row only.")] = True
     context_length: Annotated[
         int | None, typer.Option(help="Longest sequence in tokens; the checkpoint's own without.")
     ] = None

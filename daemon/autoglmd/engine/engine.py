@@ -171,7 +171,7 @@ class Engine:
         self._reap()
         plan = plan_step(self._scheduler.view(), self.limits)
         if self._scheduler.decoding or plan.admitted or plan.chunk:
-            self._steps.run(plan)
+            self._steps.run(plan, self._publish)
         if plan.admitted:
             self._check()
 

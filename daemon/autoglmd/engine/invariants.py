@@ -34,6 +34,6 @@ def _capacity(scheduler: Scheduler, limits: Limits) -> list[str]:
 
 
 def _decoding(sequence_id: str, computed: int, prefill_total: int, outputs: int) -> list[str]:
-    # Each decode feeds one token and draws one; the first feeds the prompt's last.
-    expected = prefill_total + outputs
+    # The prefill draws one token; each decode feeds the last one drawn and draws another.
+    expected = prefill_total + outputs - 1
     return [] if computed == expected else [f"{sequence_id} holds {computed} tokens and should hold {expected}"]

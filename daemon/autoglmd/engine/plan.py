@@ -131,9 +131,7 @@ def _batched(entries: list[Waiting], budget: int, padding: float) -> list[list[W
     for entry in sorted(entries, key=lambda each: -each.prefill):
         extended = [*batches[-1], entry] if batches else [entry]
         waste = extended[0].prefill - entry.prefill
-        # A row without a token to compute cannot be in a run; those who have none start without one.
-        alike = bool(entry.prefill) == bool(extended[0].prefill)
-        if batches and alike and waste <= spare and _is_dense(extended, padding):
+        if batches and waste <= spare and _is_dense(extended, padding):
             batches[-1].append(entry)
             spare -= waste
         else:

@@ -102,7 +102,7 @@ class Scheduler:
             self._waiting.remove(sequence)
         return None
 
-    def discard(self, sequences: list[Sequence]) -> None:
+    def discard(self, sequences: tuple[Sequence, ...]) -> None:
         """Forget sequences of one run that failed: the chunked one, or the last of the decoding ones."""
         if self._chunked in sequences:
             self._chunked = None

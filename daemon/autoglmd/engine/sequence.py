@@ -81,8 +81,7 @@ EngineEvent = Admitted | Prefilled | Emitted | Ended
 class Sequence:
     """Where a running request stands.
 
-    The prompt's last token is not prefilled: it is fed by the first decode, which gives the first logits. So logits
-    come from one kind of run only, whatever the chunks and neighbours of the prefill were.
+    The prefill of the whole prompt gives the first logits, and each decode feeds the token drawn before.
 
     Attributes:
         computed: positions whose KV is in the row.
@@ -102,8 +101,8 @@ class Sequence:
 
     @property
     def prefill_total(self) -> int:
-        """Positions to prefill: the prompt without its last token."""
-        return len(self.request.prompt_ids) - 1
+        """Positions to prefill."""
+        return len(self.request.prompt_ids)
 
     @property
     def prefill_left(self) -> int:
@@ -113,11 +112,10 @@ class Sequence:
     @property
     def next_input(self) -> int:
         """The token to feed to the next decode."""
-        return self.output_ids[-1] if self.output_ids else int(self.request.prompt_ids[-1])
+        return self.output_ids[-1]
 
     def advance(self, sampled: Sampled) -> FinishReason | None:
-        """Take a decode's result. Returns why the sequence is over, if it is."""
-        self.computed += 1
+        """Take the next token. Returns why the sequence is over, if it is."""
         if sampled.token_id in self.request.eos_ids:
             return FinishReason.STOP
         self.output_ids.append(sampled.token_id)

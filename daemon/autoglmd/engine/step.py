@@ -5,7 +5,7 @@ have written lies past everybody's length, where nobody reads it.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,14 @@ from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Pref
 from autoglmd.errors import AutoglmError, EngineFailedError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import FinishReason
-from autoglmd.model.runner import ModelRunner
+from autoglmd.model.runner import Logits, ModelRunner
 from autoglmd.model.sampler import Sampled
 
 log = logging.getLogger(__name__)
+
+Sequences = tuple[Sequence, ...]
+Drawn = Sampled | AutoglmError
+"""A token, or why none could be drawn."""
 
 
 @dataclass(slots=True)
@@ -44,16 +48,24 @@ class StepRunner:
         self._events: list[EngineEvent] = []
         self.totals = Totals()
 
-    def run(self, plan: StepPlan) -> None:
-        """Carry out one step."""
+    def run(self, plan: StepPlan, tell: Callable[[], None]) -> None:
+        """Carry out one step: prompts, each of which gives its first token when it is done, then a token for all.
+
+        Args:
+            plan: what to do.
+            tell: called between the two, for `take_events`: who waits for a first token does not wait for everybody's
+                next one as well.
+        """
         started = self._clock.monotonic()
         for batch in plan.batches:
             self._start_batch(batch)
         if plan.start_chunked:
-            self._admit([self._scheduler.start_chunked(plan.start_chunked)])
+            self._admit((self._scheduler.start_chunked(plan.start_chunked),))
         if plan.chunk:
             self._compute_chunk(plan.chunk)
         prefilled = self._clock.monotonic()
+        if self._events:
+            tell()
         self._decode()
         self.totals.steps += 1
         self.totals.prefill += prefilled - started
@@ -63,7 +75,7 @@ class StepRunner:
         """Forget a sequence and close the gap that its row leaves."""
         move = self._scheduler.remove(sequence)
         # Told first: whatever becomes of the move, this one has ended.
-        self._tell_ended([sequence], reason, error)
+        self._tell_ended((sequence,), reason, error)
         if move is not None:
             self._runner.move(*move)
 
@@ -77,7 +89,7 @@ class StepRunner:
         self._events.clear()
         return events
 
-    def _admit(self, sequences: list[Sequence]) -> None:
+    def _admit(self, sequences: Sequences) -> None:
         now = self._clock.monotonic()
         self._events += [Admitted(each.sequence_id, now) for each in sequences]
         self.totals.prompt_tokens += sum(len(each.request.prompt_ids) for each in sequences)
@@ -85,36 +97,38 @@ class StepRunner:
     def _start_batch(self, sequence_ids: tuple[str, ...]) -> None:
         first_row = len(self._scheduler.decoding)
         # From here on they are in rows: whatever raises, the scheduler knows whom it concerns.
-        sequences = self._scheduler.start_decoding(sequence_ids)
+        sequences = tuple(self._scheduler.start_decoding(sequence_ids))
         self._admit(sequences)
 
-        def run() -> None:
+        def run() -> Logits:
             lengths = np.array([each.prefill_total for each in sequences], np.int64)
-            if not lengths.max():
-                return
             ids = np.zeros((len(sequences), int(lengths.max())), np.int64)
             for row, each in zip(ids, sequences, strict=True):
-                row[: each.prefill_total] = each.request.prompt_ids[:-1]
-            self._runner.prefill_fresh(first_row, ids, lengths)
+                row[: each.prefill_total] = each.request.prompt_ids
+            return self._runner.prefill_fresh(first_row, ids, lengths)
 
-        if self._attempt(run, sequences):
+        drawn = self._attempt(run, sequences)
+        if drawn is not None:
             for each in sequences:
                 each.computed = each.prefill_total
+            self._commit(sequences, drawn)
 
     def _compute_chunk(self, count: int) -> None:
         sequence = self._scheduler.chunked
         if sequence is None:
             return
-        past, row = sequence.computed, self._scheduler.chunked_row
+        past, row, final = sequence.computed, self._scheduler.chunked_row, count == sequence.prefill_left
         ids = sequence.request.prompt_ids[past : past + count]
-        if not self._attempt(lambda: self._runner.prefill(row, ids, past), [sequence]):
+        drawn = self._attempt(lambda: self._runner.prefill(row, ids, past, final=final), (sequence,))
+        if drawn is None:
             return
         sequence.computed += count
         self._events.append(Prefilled(sequence.sequence_id, sequence.computed, sequence.prefill_total))
-        if not sequence.prefill_left:
+        if final:
             move = self._scheduler.promote_chunked()
             if move is not None:
                 self._runner.move(*move)
+            self._commit((sequence,), drawn)
 
     def _decode(self) -> None:
         sequences = self._scheduler.decoding
@@ -122,38 +136,17 @@ class StepRunner:
             return
         ids = np.array([each.next_input for each in sequences], np.int64)
         lengths = np.array([each.computed for each in sequences], np.int64)
-        drawn: list[Sampled | AutoglmError] = []
+        drawn = self._attempt(lambda: self._runner.decode(ids, lengths), sequences)
+        if drawn is not None:
+            for each in sequences:
+                each.computed += 1
+            self._commit(sequences, drawn)
 
-        def run() -> None:
-            logits = self._runner.decode(ids, lengths)
-            drawn.extend(_draw(each, row) for each, row in zip(sequences, logits, strict=True))
-
-        if not self._attempt(run, list(sequences)):
-            return
-        ends = [self._commit(each, sampled) for each, sampled in zip(sequences, drawn, strict=True)]
-        # Only now: a row that fills a gap brings along what this run wrote, so its sequence has to know of it.
-        for each, (reason, error) in zip(sequences, ends, strict=True):
-            if reason is not None:
-                self.end(each, reason, error)
-
-    def _commit(
-        self, sequence: Sequence, sampled: Sampled | AutoglmError
-    ) -> tuple[FinishReason | None, AutoglmError | None]:
-        """Take a sequence's result. Returns why it is over, if it is."""
-        if isinstance(sampled, AutoglmError):
-            return FinishReason.ERROR, sampled
-        held = len(sequence.output_ids)
-        reason = sequence.advance(sampled)
-        if len(sequence.output_ids) > held:
-            now = self._clock.monotonic()
-            self._events.append(Emitted(sequence.sequence_id, sampled.token_id, sampled.logprobs, now))
-            self.totals.output_tokens += 1
-        return reason, None
-
-    def _attempt(self, run: Callable[[], None], sequences: list[Sequence]) -> bool:
-        """Run the model; if that raises, give up these sequences and nobody else."""
+    def _attempt(self, run: Callable[[], Logits], sequences: Sequences) -> list[Drawn] | None:
+        """Run the model and draw from what it gives; if it raises, give up these sequences and nobody else."""
         try:
-            run()
+            # A chunk in the middle of a prompt gives no logits, and nothing is drawn.
+            return [_draw(each, row) for each, row in zip(sequences, run(), strict=False)]
         except Exception:
             # Whatever the runtime raises, the others go on.
             for each in sequences:
@@ -161,17 +154,36 @@ class StepRunner:
             self._scheduler.discard(sequences)
             told = EngineFailedError("The model failed while computing this answer. Try again; the log says why.")
             self._tell_ended(sequences, FinishReason.ERROR, told)
-            return False
-        return True
+            return None
 
-    def _tell_ended(self, sequences: Iterable[Sequence], reason: FinishReason, error: Exception | None) -> None:
+    def _commit(self, sequences: Sequences, drawn: list[Drawn]) -> None:
+        """Take each sequence's result, then let go of those that are over."""
+        ends = [self._take(each, token) for each, token in zip(sequences, drawn, strict=True)]
+        # Only now: a row that fills a gap brings along what this run wrote, so its sequence has to know of it.
+        for each, (reason, error) in zip(sequences, ends, strict=True):
+            if reason is not None:
+                self.end(each, reason, error)
+
+    def _take(self, sequence: Sequence, drawn: Drawn) -> tuple[FinishReason | None, AutoglmError | None]:
+        """Take a sequence's result. Returns why it is over, if it is."""
+        if isinstance(drawn, AutoglmError):
+            return FinishReason.ERROR, drawn
+        held = len(sequence.output_ids)
+        reason = sequence.advance(drawn)
+        if len(sequence.output_ids) > held:
+            now = self._clock.monotonic()
+            self._events.append(Emitted(sequence.sequence_id, drawn.token_id, drawn.logprobs, now))
+            self.totals.output_tokens += 1
+        return reason, None
+
+    def _tell_ended(self, sequences: Sequences, reason: FinishReason, error: Exception | None) -> None:
         now = self._clock.monotonic()
         ended = [Ended(each.sequence_id, reason, now, error) for each in sequences]
         self.totals.ended += len(ended)
         self._events += ended
 
 
-def _draw(sequence: Sequence, logits: np.ndarray) -> Sampled | AutoglmError:
+def _draw(sequence: Sequence, logits: np.ndarray) -> Drawn:
     try:
         return sequence.sampler.draw(logits, len(sequence.output_ids))
     except AutoglmError as error:

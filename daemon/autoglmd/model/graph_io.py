@@ -7,6 +7,9 @@ from autoglmd.errors import ModelUnsupportedError
 from autoglmd.model.bundle import Bundle, TensorNames
 from autoglmd.model.kv_rows import KvTensor
 
+LOGITS_INDICES = "logits_indices"
+"""An input that graphs of our own have, with the default -1: int64 [rows], the column whose logits are wanted."""
+
 _DTYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -69,6 +72,11 @@ def check_inputs(session: ort.InferenceSession, names: TensorNames, tensors: tup
             f"unknown {sorted(unknown)}. Build it with `autoglmctl model build`."
         )
     return names.position_ids in have
+
+
+def chooses_logits(session: ort.InferenceSession) -> bool:
+    """Whether the graph can be told which column's logits it shall compute."""
+    return any(entry.name == LOGITS_INDICES for entry in session.get_overridable_initializers())
 
 
 def _dtype_of(entries: list[ort.NodeArg], name: str) -> np.dtype[np.generic]:

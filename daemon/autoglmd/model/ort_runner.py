@@ -16,7 +16,14 @@ from autoglmd.errors import ModelCorruptError
 from autoglmd.model.attention_kernel import attention_kernel, scratch_bytes
 from autoglmd.model.bundle import Bundle
 from autoglmd.model.device import DeviceChoice, choose_device
-from autoglmd.model.graph_io import check_inputs, kv_tensors, logits_dtype, precision_of
+from autoglmd.model.graph_io import (
+    LOGITS_INDICES,
+    check_inputs,
+    chooses_logits,
+    kv_tensors,
+    logits_dtype,
+    precision_of,
+)
 from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows
 from autoglmd.model.runner import Ids, Logits, ModelSpec
 from autoglmd.model.self_check import try_once
@@ -42,6 +49,16 @@ class RunnerOptions:
     context_tokens: int
     threads: int
     run_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one run is given, for the rows from `first` on: all int64, ids and positions `[rows, columns]`."""
+
+    first: int
+    ids: Ids
+    mask: Ids
+    positions: Ids
 
 
 class OrtRunner:
@@ -72,6 +89,8 @@ class OrtRunner:
         self._has_positions = check_inputs(self._session, bundle.names, tensors)
         self._logits_dtype = logits_dtype(self._session, bundle)
         self._logits = np.empty((options.rows, 1, bundle.vocab_size), self._logits_dtype)
+        self._chooses = chooses_logits(self._session)
+        self._wanted = np.zeros(options.rows, np.int64)
         self._bindings: OrderedDict[tuple[int, int], ort.IOBinding] = OrderedDict()
         self.spec = ModelSpec(
             vocab_size=bundle.vocab_size,
@@ -88,25 +107,46 @@ class OrtRunner:
         try_once(self, bundle)
         self.rest()
 
-    def prefill(self, row: int, ids: Ids, past: int) -> None:
+    def prefill(self, row: int, ids: Ids, past: int, *, final: bool) -> Logits:
         """See ModelRunner.prefill."""
-        ids = self._even(ids[None, :], past)
-        end = past + ids.shape[1]
-        self._run(row, ids, np.ones((1, end), np.int64), np.arange(past, end)[None, :], keep_logits=False)
+        columns = self._even(ids[None, :], past)
+        end = past + columns.shape[1]
+        run = _Run(row, columns, np.ones((1, end), np.int64), np.arange(past, end)[None, :])
+        return self._prefill(run, past, np.array([len(ids)] if final else [], np.int64))
 
-    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> None:
+    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> Logits:
         """See ModelRunner.prefill_fresh."""
-        ids = self._even(ids, 0)
-        positions = np.arange(ids.shape[1], dtype=np.int64)
+        columns = self._even(ids, 0)
+        positions = np.arange(columns.shape[1], dtype=np.int64)
         mask = (positions < lengths[:, None]).astype(np.int64)
-        self._run(first_row, ids, mask, np.broadcast_to(positions, ids.shape), keep_logits=False)
+        return self._prefill(_Run(first_row, columns, mask, np.broadcast_to(positions, columns.shape)), 0, lengths)
 
     def decode(self, ids: Ids, lengths: Ids) -> Logits:
         """See ModelRunner.decode."""
+        return self._decode(0, ids, lengths)
+
+    def _prefill(self, run: _Run, past: int, lengths: Ids) -> Logits:
+        """Make the run; return the logits of each of the first rows' last token, for as many rows as have a length."""
+        wanted = lengths - 1
+        if self._chooses:
+            self._run(run, wanted)
+            return self._told(len(lengths))
+        logits = self._run_and_pick(run, wanted)
+        if logits is None:
+            # What the graph tells is of the last column, with which few prompts of a run end. All of them can feed
+            # their last token once more, so all do: an answer must not depend on who is computed with whom.
+            rows = np.arange(len(wanted))
+            return self._decode(run.first, run.ids[rows, wanted], past + wanted)
+        return logits.astype(np.float32, copy=False)
+
+    def _decode(self, first: int, ids: Ids, lengths: Ids) -> Logits:
         held = lengths + 1
         mask = (np.arange(int(held.max())) < held[:, None]).astype(np.int64)
-        self._run(0, ids[:, None], mask, lengths[:, None], keep_logits=True)
-        return self._logits[: len(ids), 0].astype(np.float32, copy=False)
+        self._run(_Run(first, ids[:, None], mask, lengths[:, None]), np.zeros(len(ids), np.int64))
+        return self._told(len(ids))
+
+    def _told(self, rows: int) -> Logits:
+        return self._logits[:rows, 0].astype(np.float32, copy=False)
 
     def move(self, source: int, target: int, length: int) -> None:
         """See ModelRunner.move."""
@@ -130,22 +170,34 @@ class OrtRunner:
         self._bindings.clear()
         del self._session, self._kv
 
-    def _run(self, first: int, ids: Ids, mask: Ids, positions: Ids, *, keep_logits: bool) -> None:
-        rows = len(ids)
-        binding = self._binding(first, rows)
-        binding.bind_cpu_input(self._names.input_ids, np.ascontiguousarray(ids))
-        binding.bind_cpu_input(self._names.attention_mask, mask)
-        if self._has_positions:
-            binding.bind_cpu_input(self._names.position_ids, np.ascontiguousarray(positions))
-        if keep_logits:
-            pointer, shape = self._logits.ctypes.data, [rows, 1, self._logits.shape[2]]
-            binding.bind_output(self._names.logits, "cpu", 0, self._logits_dtype, shape, pointer)
-        else:
-            binding.bind_output(self._names.logits, "cpu")
+    def _run(self, run: _Run, wanted: Ids) -> None:
+        """Compute one position's logits per row into our buffer."""
+        binding = self._bound(run)
+        self._wanted[: len(wanted)] = wanted
+        pointer, shape = self._logits.ctypes.data, [len(run.ids), 1, self._logits.shape[2]]
+        binding.bind_output(self._names.logits, "cpu", 0, self._logits_dtype, shape, pointer)
         self._session.run_with_iobinding(binding)
-        if not keep_logits:
-            # Let go of them: a graph that is not pruned made a row of the vocabulary for every prompt token.
-            binding.bind_output(self._names.logits, "cpu")
+
+    def _run_and_pick(self, run: _Run, wanted: Ids) -> Logits | None:
+        """Compute whatever the graph does; return a copy of the wanted logits, None if it does not tell of them."""
+        binding = self._bound(run)
+        binding.bind_output(self._names.logits, "cpu")
+        self._session.run_with_iobinding(binding)
+        # Bound last, behind the KV rows; its array is a view of memory that is the binding's.
+        made: Logits = binding.get_outputs()[-1].numpy()
+        told = len(wanted) == 0 or made.shape[1] == run.ids.shape[1]
+        picked = made[np.arange(len(wanted)), wanted] if told else None
+        # Let go of them: a graph that is not pruned made a row of the vocabulary for every prompt token.
+        binding.bind_output(self._names.logits, "cpu")
+        return picked
+
+    def _bound(self, run: _Run) -> ort.IOBinding:
+        binding = self._binding(run.first, len(run.ids))
+        binding.bind_cpu_input(self._names.input_ids, np.ascontiguousarray(run.ids))
+        binding.bind_cpu_input(self._names.attention_mask, run.mask)
+        if self._has_positions:
+            binding.bind_cpu_input(self._names.position_ids, np.ascontiguousarray(run.positions))
+        return binding
 
     def _binding(self, first: int, rows: int) -> ort.IOBinding:
         """The binding of rows first..first+rows; kept, because making one costs two calls per layer and side."""
@@ -163,6 +215,8 @@ class OrtRunner:
             shape = [rows, tensor.heads, self._context, tensor.width]
             binding.bind_input(tensor.past, self._kv.device, 0, tensor.dtype.type, shape, pointer)
             binding.bind_output(tensor.present, self._kv.device, 0, tensor.dtype.type, shape, pointer)
+        if self._chooses:
+            binding.bind_input(LOGITS_INDICES, "cpu", 0, np.int64, [rows], self._wanted.ctypes.data)
         return binding
 
 

@@ -45,17 +45,31 @@ class ModelRunner(Protocol):
         """Facts that do not change."""
         ...
 
-    def prefill(self, row: int, ids: Ids, past: int) -> None:
-        """Compute the KV of `ids` (shape [n]) at positions past..past+n of one row."""
+    def prefill(self, row: int, ids: Ids, past: int, *, final: bool) -> Logits:
+        """Compute the KV of `ids` (shape [n], n at least 1) at positions past..past+n of one row.
+
+        Args:
+            row: KV row.
+            ids: the prompt's next tokens.
+            past: how many tokens the row holds before them.
+            final: whether they end the prompt.
+
+        Returns:
+            If final the logits of the last token, shape [1, vocab], else shape [0, vocab]; a view that the next call
+            overwrites.
+        """
         ...
 
-    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> None:
+    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> Logits:
         """Compute the KV of several fresh prompts at once.
 
         Args:
             first_row: KV row of the first prompt; the others follow it.
             ids: right-padded, shape [k, longest].
-            lengths: shape [k]; positions past a prompt's length are never read again.
+            lengths: shape [k], each at least 1; positions past a prompt's length are never read again.
+
+        Returns:
+            The logits of each prompt's last token, shape [k, vocab]; a view that the next call overwrites.
         """
         ...
 

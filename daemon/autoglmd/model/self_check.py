@@ -18,8 +18,8 @@ def try_once(runner: ModelRunner, bundle: Bundle) -> None:
     """
     two, context = np.zeros(2, np.int64), runner.spec.context_tokens
     try:
-        runner.prefill(0, two, 0)
-        runner.prefill(0, two, 2)
+        runner.prefill(0, two, 0, final=False)
+        runner.prefill(0, two, 2, final=True)
         logits = runner.decode(two[:1], np.array([_PROMPT_TOKENS]))
     except Exception as error:
         raise ModelUnsupportedError(

@@ -65,6 +65,15 @@ def test_a_sequence_runs_to_its_end(rig: Rig) -> None:
     assert [end.reason for end in rig.log.ends("a")] == [FinishReason.LENGTH]
 
 
+def test_the_first_token_does_not_wait_for_the_second(rig: Rig) -> None:
+    """It is told while the decode of its own step still runs."""
+    rig.hold(from_call=1)
+    rig.engine.submit(request("a", SHORT, 5))
+    rig.wait_held()
+    assert rig.runner.calls == ["prefill_fresh", "decode"]
+    assert rig.log.tokens("a") == expected_tokens(SHORT, 1)
+
+
 def test_the_rows_memory_is_given_back_when_nobody_has_one(rig: Rig) -> None:
     """After the last one has ended, and not while another goes on, whose answer would show it."""
     rig.hold(from_call=2)
@@ -79,7 +88,7 @@ def test_the_rows_memory_is_given_back_when_nobody_has_one(rig: Rig) -> None:
 
 
 def test_a_cancelled_sequence_ends_within_one_step(rig: Rig) -> None:
-    """The step that runs is the last one that it is in."""
+    """The step that runs, with its prompt's token and one more, is the last one that it is in."""
     rig.hold()
     rig.engine.submit(request("a", SHORT, 60))
     rig.wait_held()
@@ -87,7 +96,7 @@ def test_a_cancelled_sequence_ends_within_one_step(rig: Rig) -> None:
     rig.release()
     rig.log.wait_ended("a")
     assert [end.reason for end in rig.log.ends("a")] == [FinishReason.CANCELLED]
-    assert len(rig.log.tokens("a")) == 1
+    assert rig.log.tokens("a") == expected_tokens(SHORT, 2)
 
 
 def test_a_cancelled_prompt_in_chunks_computes_no_further_chunk(rig: Rig) -> None:
@@ -209,10 +218,10 @@ def test_a_move_that_raises_ends_everyone_and_the_next_request_starts_clean(
     rig.wait_held()
     rig.engine.submit(request("ending", [1], 1))
     rig.engine.submit(request("moving", [2], 9))
-    rig.runner.failing = {3}
+    rig.runner.failing = {2}
     rig.release()
     rig.log.wait_ended("busy", "ending", "moving")
-    assert rig.runner.calls == ["prefill_fresh", "decode", "decode", "move"]
+    assert rig.runner.calls == ["prefill_fresh", "prefill_fresh", "move"]
     assert [end.reason for end in rig.log.ends("ending")] == [FinishReason.LENGTH]
     (end,) = rig.log.ends("moving")
     assert isinstance(end.error, EngineFailedError)
@@ -261,7 +270,7 @@ def test_a_hanging_engine_shows_that_it_is_busy_and_silent(rig: Rig) -> None:
     rig.hold(from_call=3)
     rig.engine.submit(request("a", SHORT, 50))
     rig.wait_held()
-    rig.log.wait_tokens("a", 2)
+    rig.log.wait_tokens("a", 3)
     pulse = rig.engine.pulse
     rig.clock.now += 60
     rig.engine.ping()
@@ -274,7 +283,7 @@ def test_a_hanging_engine_shows_that_it_is_busy_and_silent(rig: Rig) -> None:
 def test_a_broken_invariant_is_shouted_out_at_the_next_admission(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     """The scheduler is judged whenever somebody was let in, not when there is nobody left to judge."""
     ghost = Sequence(request("ghost", SHORT, 50))
-    ghost.computed = 1
+    ghost.computed, ghost.output_ids = 1, [9]
     rig.hold()
     rig.engine.submit(request("a", SHORT, 50))
     rig.wait_held()

@@ -14,9 +14,9 @@ LIMITS = Limits(rows=3, kv_tokens=40, chunk_tokens=16, padding=0.25)
 
 
 def sequence(name: str, prompt_tokens: int = 3) -> Sequence:
-    """A sequence whose prompt is computed."""
+    """A sequence whose prompt is computed and has given its first token."""
     made = Sequence(request(name, range(1, prompt_tokens + 1)))
-    made.computed = made.prefill_total
+    made.computed, made.output_ids = made.prefill_total, [9]
     return made
 
 
@@ -81,8 +81,8 @@ def test_a_sound_scheduler_has_no_violations() -> None:
 @pytest.mark.parametrize(
     ("breach", "said"),
     [
-        (lose_a_position, ["a holds 2 tokens and should hold 3"]),
-        (count_too_much, ["a holds 8 tokens, promised 7"]),
+        (lose_a_position, ["a holds 3 tokens and should hold 4"]),
+        (count_too_much, ["a holds 9 tokens, promised 7"]),
         (overfill_rows, ["4 sequences in 3 rows", "43 tokens promised of 40"]),
         (overpromise, ["65 tokens promised of 40"]),
         (duplicate, ["a is there 2 times"]),

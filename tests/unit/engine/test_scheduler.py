@@ -99,9 +99,9 @@ def test_discarding_a_failed_run_forgets_all_of_it_and_nothing_else() -> None:
     """All decoding ones of a failed decode go; the prompt in chunks stays, and the other way round."""
     scheduler = decoding("a", "b")
     long = start_chunked(scheduler)
-    scheduler.discard(list(scheduler.decoding))
+    scheduler.discard(scheduler.decoding)
     assert (names(scheduler), scheduler.chunked) == ([], long)
-    scheduler.discard([long])
+    scheduler.discard((long,))
     assert scheduler.rows_in_use == 0
 
 
@@ -121,5 +121,5 @@ def test_the_view_counts_what_planning_needs() -> None:
     scheduler.start_chunked("long")
     scheduler.enqueue(sequence("w", prompt_tokens=8, computed=0))
     view = scheduler.view()
-    assert (view.decoding, view.chunked_left, view.promised_tokens) == (2, 15, 7 + 7 + 25)
-    assert [(each.sequence_id, each.prefill, each.promised) for each in view.waiting] == [("w", 7, 12)]
+    assert (view.decoding, view.chunked_left, view.promised_tokens) == (2, 16, 7 + 7 + 25)
+    assert [(each.sequence_id, each.prefill, each.promised) for each in view.waiting] == [("w", 8, 12)]

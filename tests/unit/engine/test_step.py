@@ -43,7 +43,7 @@ def test_everyone_gets_the_answer_that_it_would_get_alone() -> None:
 def test_a_row_that_fills_a_gap_brings_the_token_of_the_same_step_along() -> None:
     """The first of three ends; the last moves into its row, with what this very step wrote."""
     stepper = Stepper()
-    stepper.add(request("first", SHORT, 1), request("middle", [4, 4], 6), request("last", [2, 3], 6))
+    stepper.add(request("first", SHORT, 2), request("middle", [4, 4], 6), request("last", [2, 3], 6))
     stepper.run()
     assert "move" in stepper.runner.calls
     assert stepper.tokens("last") == expected_tokens([2, 3], 6)
@@ -128,7 +128,7 @@ def test_a_move_that_raises_loses_nobody() -> None:
     """The one who ended is told so although its gap could not be filled; the others are still there to be ended."""
     stepper = Stepper()
     stepper.add(request("ending", SHORT, 1), request("moving", SHORT, 5))
-    stepper.runner.failing = {2}
+    stepper.runner.failing = {1}
     with pytest.raises(RunFailedError, match="move"):
         stepper.run()
     stepper.steps.abandon(EngineFailedError("gave up"))
@@ -170,11 +170,11 @@ def test_the_end_of_text_token_is_not_part_of_the_answer() -> None:
 
 
 def test_progress_is_told_after_each_chunk() -> None:
-    """A long prompt reports rising counts up to all that is prefilled: everything but its last token."""
+    """A long prompt reports rising counts up to the whole of it."""
     stepper = Stepper()
     stepper.add(request("long", LONG, 1))
     stepper.run()
-    assert stepper.progress("long") == [16, 32, 39]
+    assert stepper.progress("long") == [16, 32, 40]
 
 
 def test_a_sequence_is_admitted_before_anything_else_is_told_of_it() -> None:
@@ -194,7 +194,7 @@ def test_totals_count_what_was_done() -> None:
     stepper.add(request("a", SHORT, 2), request("b", [1], 3))
     stepper.run()
     totals = stepper.steps.totals
-    assert (totals.prompt_tokens, totals.output_tokens, totals.ended, totals.steps) == (4, 5, 2, 3)
+    assert (totals.prompt_tokens, totals.output_tokens, totals.ended, totals.steps) == (4, 5, 2, 2)
 
 
 def test_a_failure_before_the_run_ends_the_batch_too(monkeypatch: pytest.MonkeyPatch) -> None:

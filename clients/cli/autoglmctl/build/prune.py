@@ -1,7 +1,10 @@
-"""Logits of the last position only: what a decoder samples from.
+"""Logits of one position of each row only: what a decoder samples from.
 
 After the last attention every operator works on each position alone, and nothing but the logits comes of it. So
 the other positions are dropped right there, which spares a prefill the last layer's MLP as well as the head.
+
+Which position is an input of the graph with a default, the last one: prompts of unequal length in one run are padded
+behind, so each has its own. A runtime that does not know of the input need not give it.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from autoglmctl.build import graph
+from autoglmd.model.graph_io import LOGITS_INDICES
 
 POSITION_WISE = frozenset(
     (
@@ -48,7 +52,7 @@ NOT_PRUNED = "the logits are those of every position: after the last attention c
 def prune_in_place(folder: Path) -> str | None:
     """Change the graph in `folder` (not its weights) to give logits `[rows, 1, vocabulary]`; or say why not."""
     model = graph.load(folder)
-    note = last_position_only(model)
+    note = one_position_only(model)
     if note is None:
         unfinished = folder / f"{graph.MODEL_FILE}.new"
         ir.save(model, unfinished)
@@ -56,15 +60,18 @@ def prune_in_place(folder: Path) -> str | None:
     return note
 
 
-def last_position_only(model: ir.Model) -> str | None:
-    """Drop all positions but the last behind the last attention; return why not, if that cannot be done."""
+def one_position_only(model: ir.Model) -> str | None:
+    """Drop all positions but the wanted one behind the last attention; return why not, if that cannot be done."""
     attention = list(graph.nodes_of_type(model, "GroupQueryAttention"))[-1]
     after = _nodes_after(attention.outputs[0])
     strange = sorted({node.op_type for node in after} - POSITION_WISE)
     if strange:
         return NOT_PRUNED.format(", ".join(strange))
-    for value in _entrances(after):
-        _keep_last(model, value, after)
+    entrances = _entrances(after)
+    wanted = _wanted_indices(model, attention.outputs[0])
+    for value in entrances:
+        _keep_wanted(model, value, wanted, after)
+    model.graph.sort()
     for node in after:
         for output in node.outputs:
             _shorten(output)
@@ -92,18 +99,34 @@ def _is_constant(value: ir.Value) -> bool:
     return value.const_value is not None or (producer is not None and producer.op_type == "Constant")
 
 
-def _keep_last(model: ir.Model, value: ir.Value, users: set[ir.Node]) -> None:
-    last = graph.constant(model, "prune.last", np.array(-1, dtype=np.int64))
+def _wanted_indices(model: ir.Model, rows_of: ir.Value) -> ir.Value:
+    """Add the input; return it as int64 `[rows, 1]`. Its default has one entry, for all rows."""
+    given = ir.Value(name=LOGITS_INDICES, const_value=ir.tensor(np.array([-1], dtype=np.int64), name=LOGITS_INDICES))
+    given.type, given.shape = ir.TensorType(ir.DataType.INT64), ir.Shape(["logits_rows"])
+    model.graph.initializers[LOGITS_INDICES] = given
+    model.graph.inputs.append(given)
     axis = graph.constant(model, "prune.axis", np.array([1], dtype=np.int64))
-    gather = ir.node("Gather", [value, last], {"axis": 1}, name=f"{value.name}/last/Gather")
-    unsqueeze = ir.node("Unsqueeze", [gather.outputs[0], axis], name=f"{value.name}/last/Unsqueeze")
-    for node in (gather, unsqueeze):
-        node.outputs[0].name = f"{node.name}/output_0"
+    rows = ir.node("Shape", [rows_of], {"start": 0, "end": 1}, name=f"{LOGITS_INDICES}/rows")
+    each = ir.node("Expand", [given, rows.outputs[0]], name=f"{LOGITS_INDICES}/each")
+    column = ir.node("Unsqueeze", [each.outputs[0], axis], name=f"{LOGITS_INDICES}/column")
+    _append(model, rows, each, column)
+    return column.outputs[0]
+
+
+def _keep_wanted(model: ir.Model, value: ir.Value, wanted: ir.Value, users: set[ir.Node]) -> None:
+    axis = graph.constant(model, "prune.axis", np.array([1], dtype=np.int64))
+    gather = ir.node("GatherND", [value, wanted], {"batch_dims": 1}, name=f"{value.name}/wanted/GatherND")
+    unsqueeze = ir.node("Unsqueeze", [gather.outputs[0], axis], name=f"{value.name}/wanted/Unsqueeze")
     uses = [use for use in value.uses() if use.node in users]
     for node, index in uses:
         node.replace_input_with(index, unsqueeze.outputs[0])
-    model.graph.extend([gather, unsqueeze])
-    model.graph.sort()
+    _append(model, gather, unsqueeze)
+
+
+def _append(model: ir.Model, *nodes: ir.Node) -> None:
+    for node in nodes:
+        node.outputs[0].name = f"{node.name}/output_0"
+    model.graph.extend(nodes)
 
 
 def _shorten(value: ir.Value) -> None:

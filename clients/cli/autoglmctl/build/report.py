@@ -103,7 +103,10 @@ def to_markdown(report: BuildReport) -> str:
         lines += ["", *_agreement_table(columns)]
     if report.export_difference is not None:
         lines += ["", f"The FP32 graph's logits against transformers': {report.export_difference:.1e} relative."]
-    invariant = "; ".join(f"{column.heading}: {_INVARIANT[column.batch_invariant]}" for column in columns)
+    several = len(columns) > 1
+    invariant = "; ".join(
+        (f"{column.heading}: " if several else "") + _INVARIANT[column.batch_invariant] for column in columns
+    )
     lines += ["", f"Rows independent of their batch on the machine that built: {invariant}."]
     lines += ["", *(f"- {note}" for note in report.notes)] if report.notes else []
     return "\n".join(lines) + "\n"
