@@ -12,6 +12,9 @@ from benchmarks.store import Result
 
 SERVED = "autoglmd"
 """The engine that is the daemon itself."""
+AMX_OFF = "llama.cpp-amx-off"
+"""llama.cpp without buffers of another layout than the file's, and so without the kernels that need them."""
+_FOLDERS = {SERVED: "daemon-", AMX_OFF: "amx-off-"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Contender:
     @property
     def key(self) -> str:
         """Name of its folder in the store."""
-        return f"daemon-{self.kind}" if self.engine == SERVED else self.kind
+        return _FOLDERS.get(self.engine, "") + self.kind
 
     @property
     def ours(self) -> bool:
@@ -54,7 +57,7 @@ class Contender:
         """Run a job in this contender's process."""
         if self.engine == SERVED:
             return served.run(settings, job)
-        theirs = self.engine in ("llama.cpp", "openvino")
+        theirs = self in PEERS
         return run_job(settings.peers_python if theirs else settings.python, job)
 
 
@@ -75,6 +78,7 @@ PER_TOKEN_KV8 = _loop("W8A8, INT8 KV", "per-token-kv8")
 DAEMON = _served(GROUPS_KV8)
 DAEMON_PER_TOKEN = _served(PER_TOKEN)
 LLAMA_CPP = Contender("llama.cpp, Q8_0", "llama.cpp", "gguf")
+LLAMA_CPP_AMX_OFF = Contender("llama.cpp, Q8_0, AMX off", AMX_OFF, "gguf")
 OPENVINO = Contender("OpenVINO GenAI, INT8", "openvino", "openvino")
 REFERENCE = Contender("transformers, FP32", "reference", "checkpoint")
 
@@ -82,8 +86,18 @@ SCHEMES = (GROUPS_KV8, PER_TOKEN_KV8)
 """Both schemes with an INT8 KV cache, for the experiments that have no peers."""
 RACERS = (DAEMON, DAEMON_PER_TOKEN, GROUPS_KV8, GROUPS, PER_TOKEN_KV8, PER_TOKEN)
 """Ours in the race."""
-PEERS = (LLAMA_CPP, OPENVINO)
-RACE = (DAEMON, LLAMA_CPP, GROUPS_KV8, DAEMON_PER_TOKEN, OPENVINO, PER_TOKEN_KV8, GROUPS, PER_TOKEN)
+PEERS = (LLAMA_CPP, LLAMA_CPP_AMX_OFF, OPENVINO)
+RACE = (
+    DAEMON,
+    LLAMA_CPP,
+    GROUPS_KV8,
+    DAEMON_PER_TOKEN,
+    OPENVINO,
+    PER_TOKEN_KV8,
+    LLAMA_CPP_AMX_OFF,
+    GROUPS,
+    PER_TOKEN,
+)
 """In the order in which they take their first turns."""
 COLUMNS = (*RACERS, *PEERS)
 """In the order of the tables."""

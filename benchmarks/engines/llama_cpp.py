@@ -21,9 +21,12 @@ class LlamaCpp:
     """One model and one context with a KV cache for every stream."""
 
     def __init__(self, job: Job) -> None:
-        """Load the GGUF file `job.model` with llama.cpp's defaults but for threads and sequences."""
+        """Load the GGUF file `job.model` with llama.cpp's defaults but for threads and sequences, and for AMX."""
         llama_cpp.llama_backend_init()
-        model = llama_cpp.llama_model_load_from_file(job.model.encode(), llama_cpp.llama_model_default_params())
+        params = llama_cpp.llama_model_default_params()
+        # AMX wants the weights in tiles, in a buffer type of its own; without it they stay as the file has them.
+        params.use_extra_bufts = job.engine != "llama.cpp-amx-off"
+        model = llama_cpp.llama_model_load_from_file(job.model.encode(), params)
         if not model:
             raise RuntimeError(f"llama.cpp could not load {job.model}")
         self._context = llama_cpp.llama_init_from_model(model, _context_params(job))
