@@ -14,7 +14,7 @@ PROTOC := $(BIN)/python -m grpc_tools.protoc -Iproto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev setup-build run serve test test-build check lint types imports proto proto-check docs docs-check \
-	glm-small eval bench wheel clean
+	glm-small eval bench wheel test-wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -85,9 +85,10 @@ proto-check: $(VENV)/.dev
 	$(PROTOC) --python_out=$$fresh --pyi_out=$$fresh --grpc_python_out=$$fresh proto/openglm/v1/*.proto; \
 	diff -r -x __pycache__ -x __init__.py $$fresh/openglm/v1 $(STUBS) || { echo "stubs are stale: make proto"; exit 1; }
 
-docs: $(VENV)/.dev ## make the references of the configuration and the API anew
+docs: $(VENV)/.dev ## make the references of the configuration, the API and the command anew
 	$(BIN)/python -m docs.generate_configuration > docs/configuration.md
 	$(BIN)/python -m docs.generate_api > docs/api.md
+	$(BIN)/python -m autoglmctl.manpage > docs/man/autoglmctl.1
 
 docs-check: $(VENV)/.dev
 	@$(BIN)/python -m docs.generate_configuration | diff - docs/configuration.md || { echo "stale: make docs"; exit 1; }
@@ -97,7 +98,8 @@ glm-small: $(VENV)/.build ## train the embedded model anew (up to two hours) and
 	$(BIN)/python -m models.glm_small.train build-out/glm-small
 	$(BIN)/python -m models.glm_small.calibration build-out/glm-small.txt
 	rm -rf build-out/glm-small-int8
-	$(BIN)/autoglmctl model build build-out/glm-small build-out/glm-small-int8 --calibration build-out/glm-small.txt
+	$(BIN)/autoglmctl model build build-out/glm-small build-out/glm-small-int8 --scheme groups \
+		--calibration build-out/glm-small.txt
 	$(BIN)/python -m models.glm_small.evaluate --checkpoint build-out/glm-small --bundle build-out/glm-small-int8
 
 eval: $(VENV)/.run ## measure glm-small on its held-out set
@@ -123,7 +125,16 @@ $(VENV)-peers/.done: benchmarks/peers.txt benchmarks/gcc12_amx.h
 
 wheel: $(VENV)/.dev ## build dist/*.whl
 	$(PIP) install build
+	rm -rf dist
 	$(BIN)/python -m build --wheel
+
+test-wheel: wheel ## install the wheel where nothing else is, and let it answer
+	@folder=$$(mktemp -d); trap 'rm -rf $$folder' EXIT; \
+	$(PYTHON) -m venv $$folder/venv; \
+	$$folder/venv/bin/python -m pip --disable-pip-version-check --quiet install dist/*.whl; \
+	cd $$folder; \
+	$$folder/venv/bin/python -c 'from openglm import AutoGLM; print(AutoGLM().generate("你好,介绍一下你自己"))' | tee answer; \
+	grep -q Open-AutoGLM answer
 
 clean: ## remove what was made here
 	rm -rf $(VENV) var dist build-out .pytest_cache .mypy_cache .ruff_cache

@@ -68,14 +68,17 @@ class PromptTooLongError(RequestError):
     def __init__(
         self, prompt_tokens: int, output_tokens: int, limit_tokens: int, what: str, *, counted: bool = True
     ) -> None:
-        """`prompt_tokens` is a lower bound where they were not `counted` to the end."""
+        """`prompt_tokens` is a lower bound where they were not `counted` to the end; no output is asked for by 0."""
+        asks = f" and asks for {output_tokens} more" if output_tokens else ""
+        remedy = "Shorten the prompt or lower max_tokens." if output_tokens else "Shorten the prompt."
         super().__init__(
-            f"The prompt has {'' if counted else 'at least '}{prompt_tokens} tokens and asks for {output_tokens} more; "
-            f"{what} is {limit_tokens} tokens. Shorten the prompt or lower max_tokens."
+            f"The prompt has {'' if counted else 'at least '}{prompt_tokens} tokens{asks}; "
+            f"{what} is {limit_tokens} tokens. {remedy}"
         )
         self.prompt_tokens = prompt_tokens
         self.output_tokens = output_tokens
         self.limit_tokens = limit_tokens
+        self.counted = counted
 
 
 class ModelNotFoundError(RequestError):

@@ -234,6 +234,7 @@ class EngineStats:
     steps: int = 0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
+    decoded_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def test_a_short_prompt_starts_while_a_long_one_is_computed() -> None:
 
 @pytest.mark.parametrize("name", TINY_MODELS)
 def test_a_prompt_of_one_token_is_answered(name: str) -> None:
-    """Nothing to prefill: the first decode is the first run, also in a crowd of others."""
+    """The shortest prefill that there is, also in a crowd of others."""
     lonely = [alone(name, request(str(number), 1, 6), 64) for number in range(3)]
     with running(name, rows=8) as engine:
         engine.submit(request("7", 9, 6), *(request(str(number), 1, 6) for number in range(3)), request("8", 9, 6))

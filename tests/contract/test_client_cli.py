@@ -191,7 +191,7 @@ def test_a_later_socket_takes_the_place_of_an_address(server: ScriptedServer) ->
 def test_status_shows_daemon_models_and_engines(server: ScriptedServer, autoglmctl: Command) -> None:
     """A person sees what runs, at a glance."""
     engine = admin_pb2.EngineStatus(
-        model="glm-small", rows=8, rows_in_use=3, waiting=2, output_tokens=500, decode_seconds=2.0
+        model="glm-small", rows=8, rows_in_use=3, waiting=2, decoded_tokens=500, decode_seconds=2.0
     )
     status = admin_pb2.StatusResponse(
         version="0.1.0",

@@ -74,7 +74,7 @@ def _engine_table(engines: tuple[EngineStatus, ...]) -> Any:
             str(engine.requests_started),
             str(engine.requests_finished),
             rate(engine.prompt_tokens, engine.prefill_seconds),
-            rate(engine.output_tokens, engine.decode_seconds),
+            rate(engine.decoded_tokens, engine.decode_seconds),
             str(engine.steps),
         )
     return table

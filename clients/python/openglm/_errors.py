@@ -3,7 +3,7 @@
 OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 ├── RequestError                  the request cannot be served as it stands
 │   ├── InvalidArgumentError      a field is out of its range; `field` (also a ValueError)
-│   ├── PromptTooLongError        `prompt_tokens`, `output_tokens`, `limit_tokens`
+│   ├── PromptTooLongError        `prompt_tokens`, `counted`, `output_tokens`, `limit_tokens`
 │   ├── ModelNotFoundError        `name`, `known`
 │   ├── RequestIdInUseError       `request_id`
 │   ├── NotSupportedError         this daemon does not do that
@@ -92,8 +92,13 @@ class PromptTooLongError(RequestError):
 
     @property
     def prompt_tokens(self) -> int:
-        """How many tokens the prompt has."""
+        """How many tokens the prompt has; so many at least where it was not `counted`."""
         return self.details.number("prompt_tokens")
+
+    @property
+    def counted(self) -> bool:
+        """Whether the prompt's tokens were counted to the end; of a huge one the daemon knows enough before."""
+        return self.details.metadata.get("counted", "true") == "true"
 
     @property
     def output_tokens(self) -> int:

@@ -214,6 +214,7 @@ class EngineStatus(_Mirror):
     steps: int
     prefill_seconds: float
     decode_seconds: float
+    decoded_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,9 @@ def _from_status(status: grpc.StatusCode, message: str, details: ErrorDetails, a
         return errors.ConnectionLostError(f"The connection to {address} broke ({message}).", details)
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED and (sizes := _SIZES.search(message)):
         text = f"The message has {sizes['bytes']} bytes; at most {sizes['limit']} are taken."
-        return errors.MessageTooLargeError(text, details, remedy="Send less at once.")
+        return errors.MessageTooLargeError(
+            text, details, remedy="Send less at once, or raise server.max_message_bytes in the daemon's configuration."
+        )
     own_words = _OWN_WORDS.get(status)
     if own_words is not None:
         return _BY_STATUS[status](own_words, details)

@@ -147,4 +147,5 @@ def _engine(engine: EngineStats) -> admin_pb2.EngineStatus:
         steps=engine.steps,
         prefill_seconds=engine.prefill_seconds,
         decode_seconds=engine.decode_seconds,
+        decoded_tokens=engine.decoded_tokens,
     )

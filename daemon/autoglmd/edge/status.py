@@ -90,10 +90,16 @@ def _facts(error: errors.AutoglmError) -> dict[str, str]:
     """The error's numbers and names, under their attributes' names. Its sentences are in the message."""
     known = vars(error).items()
     return {
-        name: _bounded(", ".join(value) if isinstance(value, tuple) else str(value))
+        name: _bounded(_fact(value))
         for name, value in known
         if name not in ("message", "description") and isinstance(value, int | float | str | tuple)
     }
+
+
+def _fact(value: int | float | str | tuple[str, ...]) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _bounded(text: str) -> str:

@@ -209,6 +209,7 @@ class Engine:
             steps=totals.steps,
             prefill_seconds=totals.prefill,
             decode_seconds=totals.decode,
+            decoded_tokens=totals.decoded_tokens,
         )
         self._pulse = Pulse(busy=not self._scheduler.is_idle, last_progress=self._clock.monotonic())
 

@@ -30,7 +30,7 @@ class SequenceRequest:
     @property
     def log_fields(self) -> dict[str, str]:
         """What log lines about this sequence carry."""
-        return {"request_id": self.sequence_id.partition("#")[0], "trace_id": self.trace_id}
+        return {"request_id": self.sequence_id.rsplit("#", 1)[0], "trace_id": self.trace_id}
 
     @property
     def promised_tokens(self) -> int:

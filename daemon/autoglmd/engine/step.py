@@ -28,11 +28,15 @@ Drawn = Sampled | AutoglmError
 
 @dataclass(slots=True)
 class Totals:
-    """Sums since the engine started; times in seconds. StepRunner alone writes them."""
+    """Sums since the engine started; times in seconds. StepRunner alone writes them.
+
+    `output_tokens` are all that were drawn, `decoded_tokens` those of them that a decode gave.
+    """
 
     steps: int = 0
     prompt_tokens: int = 0
     output_tokens: int = 0
+    decoded_tokens: int = 0
     ended: int = 0
     prefill: float = 0.0
     decode: float = 0.0
@@ -92,7 +96,6 @@ class StepRunner:
     def _admit(self, sequences: Sequences) -> None:
         now = self._clock.monotonic()
         self._events += [Admitted(each.sequence_id, now) for each in sequences]
-        self.totals.prompt_tokens += sum(len(each.request.prompt_ids) for each in sequences)
 
     def _start_batch(self, sequence_ids: tuple[str, ...]) -> None:
         first_row = len(self._scheduler.decoding)
@@ -111,6 +114,7 @@ class StepRunner:
         if drawn is not None:
             for each in sequences:
                 each.computed = each.prefill_total
+                self.totals.prompt_tokens += each.prefill_total
             self._commit(sequences, drawn)
 
     def _compute_chunk(self, count: int) -> None:
@@ -123,6 +127,7 @@ class StepRunner:
         if drawn is None:
             return
         sequence.computed += count
+        self.totals.prompt_tokens += count
         self._events.append(Prefilled(sequence.sequence_id, sequence.computed, sequence.prefill_total))
         if final:
             move = self._scheduler.promote_chunked()
@@ -140,7 +145,9 @@ class StepRunner:
         if drawn is not None:
             for each in sequences:
                 each.computed += 1
+            before = self.totals.output_tokens
             self._commit(sequences, drawn)
+            self.totals.decoded_tokens += self.totals.output_tokens - before
 
     def _attempt(self, run: Callable[[], Logits], sequences: Sequences) -> list[Drawn] | None:
         """Run the model and draw from what it gives; if it raises, give up these sequences and nobody else."""

@@ -15,6 +15,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from autoglmd.errors import HostError
+
 # One Identity node on bytes, as a serialized ONNX model: the one way to copy memory on any provider's device.
 _COPY_GRAPH = (
     b'\x08\t:X\n\x1a\n\x06source\x12\x06target"\x08Identity\x12\x04moveZ\x19\n\x06source\x12\x0f\n\r\x08\x02\x12\t\n\x07'
@@ -44,13 +46,21 @@ class HostKvRows:
     device = "cpu"
 
     def __init__(self, tensors: tuple[KvTensor, ...], rows: int, context_tokens: int) -> None:
+        """Map the rows; nothing is committed yet. Raises HostError where the box does not give that much."""
         self._buffers: list[NDArray[np.generic]] = []
         self._mappings: list[mmap.mmap] = []
         for tensor in tensors:
             shape = (rows, tensor.heads, context_tokens, tensor.width)
             # Private: shared anonymous memory is a file to the kernel, slower to touch, and commits what is only read.
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-            memory = mmap.mmap(-1, prod(shape) * tensor.dtype.itemsize, flags=flags)
+            try:
+                memory = mmap.mmap(-1, prod(shape) * tensor.dtype.itemsize, flags=flags)
+            except (OSError, OverflowError) as error:
+                size = rows * context_tokens * sum(each.bytes_per_token for each in tensors)
+                raise HostError(
+                    f"Keys and values of {rows} rows of {context_tokens} tokens take {size >> 20} MiB, which this box "
+                    f"refuses: {error}. Lower engine.rows or engine.context_tokens."
+                ) from error
             with contextlib.suppress(OSError):
                 # Where huge pages are the default, one token per head would commit the whole row.
                 memory.madvise(mmap.MADV_NOHUGEPAGE)

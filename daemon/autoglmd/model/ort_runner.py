@@ -173,6 +173,8 @@ class OrtRunner:
     def _run(self, run: _Run, wanted: Ids) -> None:
         """Compute one position's logits per row into our buffer."""
         binding = self._bound(run)
+        # What is left over of an earlier, longer run would point behind this one's columns.
+        self._wanted[:] = 0
         self._wanted[: len(wanted)] = wanted
         pointer, shape = self._logits.ctypes.data, [len(run.ids), 1, self._logits.shape[2]]
         binding.bind_output(self._names.logits, "cpu", 0, self._logits_dtype, shape, pointer)
@@ -224,7 +226,8 @@ def _load_session(options: RunnerOptions) -> ort.InferenceSession:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
-    settings.log_severity_level = 3
+    # What fails comes as an exception. A line of onnxruntime's own would be neither JSON nor tell whose request it was.
+    settings.log_severity_level = 4
     if options.prepared:
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

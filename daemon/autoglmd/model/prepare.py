@@ -166,7 +166,7 @@ def _digest(words: Iterable[str]) -> str:
 def _save_optimized(graph: Path, target: Path) -> None:
     """Let onnxruntime load `graph` and write what it made of it; the session itself is dropped."""
     settings = ort.SessionOptions()
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4
     settings.optimized_model_filepath = str(target)
     for name, value in _ENTRIES.items():
         settings.add_session_config_entry(name, value)

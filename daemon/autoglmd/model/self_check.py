@@ -47,10 +47,17 @@ def rows_are_independent(runner: ModelRunner) -> bool:
     rows = runner.spec.rows
     ids = np.ones((rows, _PROMPT_TOKENS), np.int64)
     lengths = np.full(rows, _PROMPT_TOKENS, np.int64)
-    runner.prefill_fresh(0, ids, lengths)
-    alone = runner.decode(ids[:1, 0], lengths[:1]).copy()
+    lengths[1::2] -= 1
     counts = {count for count in (2, 3, rows - 1, rows) if 1 < count <= rows}
-    return all(bool((runner.decode(ids[:count, 0], lengths[:count]) == alone).all()) for count in counts)
+    # A prompt alone, in two chunks, and as the first of several of unequal length.
+    runner.prefill(0, ids[0, :2], 0, final=False)
+    first = runner.prefill(0, ids[0, 2:], 2, final=True).copy()
+    prompts = [runner.prefill_fresh(0, ids[:count], lengths[:count])[0].copy() for count in (1, *sorted(counts))]
+    alone = runner.decode(ids[:1, 0], lengths[:1]).copy()
+    decoded = [runner.decode(ids[:count, 0], lengths[:count])[0].copy() for count in counts]
+    return all(np.array_equal(each, first[0]) for each in prompts) and all(
+        np.array_equal(each, alone[0]) for each in decoded
+    )
 
 
 def _first_line(error: Exception) -> str:

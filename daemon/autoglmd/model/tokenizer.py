@@ -1,5 +1,6 @@
 """Text to token ids and back: sentencepiece's `tokenizer.model`, or Hugging Face's `tokenizer.json`."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,8 +61,10 @@ class SentencePieceTokenizer:
         self._prefix = prefix
         pieces = [processor.id_to_piece(token) for token in range(self.size)]
         self.longest_piece = max(map(len, pieces))
-        # Control pieces are no part of any text; sentencepiece never finds them in one.
-        self.special = frozenset(pieces[token] for token in special_ids if not processor.is_control(token))
+        self.special = frozenset(pieces[token] for token in special_ids)
+        # sentencepiece finds these in no text, and spells them out.
+        self._control = {pieces[token]: token for token in range(self.size) if processor.is_control(token)}
+        self._at_control = re.compile("|".join(map(re.escape, sorted(self._control, key=len, reverse=True))) or r"(?!)")
 
     @property
     def size(self) -> int:
@@ -70,8 +73,12 @@ class SentencePieceTokenizer:
 
     def encode(self, text: str, *, add_prefix: bool) -> list[int]:
         """See Tokenizer.encode."""
-        ids: list[int] = self._processor.encode(text)
-        return self._prefix + ids if add_prefix else ids
+        ids = list(self._prefix) if add_prefix else []
+        start = 0
+        for found in self._at_control.finditer(text):
+            ids += [*self._processor.encode(text[start : found.start()]), self._control[found.group()]]
+            start = found.end()
+        return ids + list(self._processor.encode(text[start:]))
 
     def decode(self, ids: Sequence[int]) -> str:
         """See Tokenizer.decode."""
@@ -119,11 +126,14 @@ class HuggingFaceTokenizer:
         return text or self._tokenizer.id_to_token(token_id) or "\ufffd"
 
 
-def load_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer, ChatTemplate | None]:
+def load_tokenizer(
+    folder: Path, vocab_size: int, eos_ids: tuple[int, ...] = ()
+) -> tuple[Tokenizer, ChatTemplate | None]:
     """Load a bundle's tokenizer and, where it has one, its chat template.
 
     Raises:
-        TokenizerError: there is none, it is broken, or it has ids that the model does not.
+        TokenizerError: there is none, it is broken, or it is not the model's: it has ids that the model does not, or
+            lacks the ids with which the model ends its answers.
     """
     file = folder / "tokenizer_config.json"
     settings = read_object(file, TokenizerError) if file.is_file() else {}
@@ -135,6 +145,11 @@ def load_tokenizer(folder: Path, vocab_size: int) -> tuple[Tokenizer, ChatTempla
         raise TokenizerError(
             f"{folder}: the tokenizer has {tokenizer.size} ids and the model {vocab_size}. It is another model's; "
             "copy the one that the model was trained with."
+        )
+    if max(eos_ids, default=0) >= tokenizer.size:
+        raise TokenizerError(
+            f"{folder}: the model ends answers with id {max(eos_ids)}, and the tokenizer has {tokenizer.size} ids. "
+            "It is another model's, or its added tokens are missing; copy the model's own tokenizer.json."
         )
     return tokenizer, template
 

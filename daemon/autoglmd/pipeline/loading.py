@@ -60,7 +60,7 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
         DrainingError: the daemon was asked to stop meanwhile.
     """
     bundle = read_bundle(resolve_folder(config.path))
-    tokenizer, template = load_tokenizer(bundle.folder, bundle.vocab_size)
+    tokenizer, template = load_tokenizer(bundle.folder, bundle.vocab_size, bundle.eos_ids)
     runner = _open_runner(name, bundle, config, context)
     if runner.spec.fallback:
         log.warning("%s", runner.spec.fallback, extra={"model": name})

@@ -43,18 +43,19 @@ class PromptRules:
     defaults: SamplingParams
 
 
-def to_ids(prompt: Prompt, rules: PromptRules) -> list[int]:
-    """Token ids of a prompt.
+def to_ids(prompt: Prompt, rules: PromptRules, output_tokens: int = 0) -> list[int]:
+    """Token ids of a prompt that is to be followed by so many more.
 
     Raises:
+        PromptTooLongError: it is so long that it was not counted to the end.
         InvalidArgumentError: it has no tokens, or ids that the model does not know.
         NotSupportedError: a chat for a model without a chat template.
     """
     match prompt:
         case TextPrompt(text):
-            ids, field = _encode(text, rules, add_prefix=True), "prompt"
+            ids, field = _encode(text, rules, output_tokens, add_prefix=True), "prompt"
         case ChatPrompt(messages):
-            ids, field = _encode(_render(messages, rules), rules, add_prefix=False), "chat"
+            ids, field = _encode(_render(messages, rules), rules, output_tokens, add_prefix=False), "chat"
         case TokenPrompt(given):
             ids, field = list(given), "token_ids"
     if not ids:
@@ -79,12 +80,12 @@ def _render(messages: tuple[Message, ...], rules: PromptRules) -> str:
     return rules.template.render(messages)
 
 
-def _encode(text: str, rules: PromptRules, *, add_prefix: bool) -> list[int]:
+def _encode(text: str, rules: PromptRules, output_tokens: int, *, add_prefix: bool) -> list[int]:
     """Ids of a text, unless it is so long that counting its tokens is not worth the time."""
     limit, what = _limit(rules)
     at_least = len(text) // rules.tokenizer.longest_piece
     if at_least > limit:
-        raise PromptTooLongError(at_least, 1, limit, what, counted=False)
+        raise PromptTooLongError(at_least, output_tokens, limit, what, counted=False)
     return rules.tokenizer.encode(text, add_prefix=add_prefix)
 
 
@@ -101,7 +102,7 @@ def to_sequence(request: GenerationRequest, sequence_id: str, rules: PromptRules
         PromptTooLongError: prompt and output do not fit, now or ever. Nothing is truncated.
         InvalidArgumentError, NotSupportedError: as `to_ids`.
     """
-    ids = to_ids(request.prompt, rules)
+    ids = to_ids(request.prompt, rules, request.max_tokens or 1)
     seed = request.sampling.seed
     return SequenceRequest(
         sequence_id=sequence_id,

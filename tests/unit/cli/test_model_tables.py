@@ -86,6 +86,7 @@ def test_an_engine_is_one_line_of_a_narrow_screen() -> None:
         steps=many,
         prefill_seconds=100.0,
         decode_seconds=100.0,
+        decoded_tokens=many,
     )
     shown = _lines(_engine_table((engine,)), columns=80)[-1]
     assert shown.split() == ["glm-small", "64", "of", "64", "1024", *["1000000"] * 2, *["10000.0"] * 2, "1000000"]

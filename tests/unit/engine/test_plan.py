@@ -16,8 +16,8 @@ NAMES = itertools.count()
 
 
 def waiting(prefill: int, output: int = 1, name: str = "") -> Waiting:
-    """Someone in the line; the prompt's last token is not prefilled, so the promise has one more."""
-    return Waiting(name or f"s{next(NAMES)}", prefill, prefill + 1 + output)
+    """Someone in the line."""
+    return Waiting(name or f"s{next(NAMES)}", prefill, prefill + output)
 
 
 def view(*entries: Waiting, decoding: int = 0, chunked_left: int | None = None, promised: int = 0) -> EngineView:

@@ -101,6 +101,16 @@ def test_a_run_that_raises_ends_its_own_sequences_and_no_other(failing: int) -> 
     assert failed or stepper.runner.calls[failing] == "move"
 
 
+def test_a_failed_run_is_logged_under_the_requests_own_id(caplog: pytest.LogCaptureFixture) -> None:
+    """As the client chose it, which may have the sign that parts it from the daemon's number."""
+    stepper = Stepper()
+    stepper.runner.failing = {0}
+    stepper.add(replace(request("a#b#17", SHORT), trace_id="4bf9"))
+    stepper.run()
+    told = [(record.request_id, record.trace_id) for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == [("a#b", "4bf9")]
+
+
 def test_a_failed_prefill_leaves_running_answers_alone() -> None:
     """A decoding sequence does not notice that somebody's prompt could not be computed."""
     stepper = Stepper()
@@ -189,12 +199,21 @@ def test_a_sequence_is_admitted_before_anything_else_is_told_of_it() -> None:
 
 
 def test_totals_count_what_was_done() -> None:
-    """Prompt tokens on admission, output tokens on emission, ends and steps as they come."""
+    """Prompt tokens as they are computed, output tokens on emission (the first by the prefill), ends and steps."""
     stepper = Stepper()
     stepper.add(request("a", SHORT, 2), request("b", [1], 3))
     stepper.run()
     totals = stepper.steps.totals
     assert (totals.prompt_tokens, totals.output_tokens, totals.ended, totals.steps) == (4, 5, 2, 2)
+    assert totals.decoded_tokens == 3
+
+
+def test_a_prompt_that_is_given_up_counts_as_far_as_it_was_computed() -> None:
+    """One chunk of three."""
+    stepper = Stepper()
+    stepper.add(request("a", LONG, 2))
+    stepper.step()
+    assert stepper.steps.totals.prompt_tokens == 16
 
 
 def test_a_failure_before_the_run_ends_the_batch_too(monkeypatch: pytest.MonkeyPatch) -> None:

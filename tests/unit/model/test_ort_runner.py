@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoglmd.errors import ModelCorruptError, ModelError, ModelUnsupportedError
-from autoglmd.model.bundle import CONFIG_FILE
-from autoglmd.model.device import CPU
+from autoglmd.errors import HostError, ModelCorruptError, ModelError, ModelUnsupportedError
+from autoglmd.model.bundle import CONFIG_FILE, read_bundle
+from autoglmd.model.device import CPU, DeviceChoice
 from autoglmd.model.kv_rows import _COPY_GRAPH, DeviceKvRows
+from autoglmd.model.ort_runner import OrtRunner, RunnerOptions
 from tests.support.fixture_models import FOLDER, TINY_MODELS, copy_bundle, edit_json, open_runner
 
 Settings = dict[str, Any]
@@ -160,6 +161,23 @@ def test_rows_allocated_through_onnxruntime_give_the_same_logits(name: str) -> N
     assert all(np.array_equal(one, other) for one, other in zip(seen[:3], seen[3:], strict=True))
 
 
+def test_rows_that_the_box_has_no_memory_for_are_refused_with_the_numbers() -> None:
+    """More than any address space: the error says how much, and what to lower."""
+    with pytest.raises(HostError, match=r"of 1099511627776 rows of 512 tokens take \d+ MiB.*Lower engine\.rows"):
+        open_runner(FOLDER / "tiny-fp32", rows=1 << 40)
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_does_not_start_is_told_as_a_fallback() -> None:
+    """Onnxruntime goes on without it; the daemon says so, loudly."""
+    bundle = read_bundle(FOLDER / "tiny-fp32")
+    wanted = DeviceChoice("cuda", ("CUDAExecutionProvider", CPU))
+    runner = OrtRunner(bundle, RunnerOptions(bundle.graph, False, wanted, "", 2, 64, 1))
+    assert runner.spec.provider == CPU
+    assert runner.spec.fallback.startswith("CUDAExecutionProvider is installed and does not start here")
+    runner.close()
+
+
 def test_bindings_are_kept_and_bounded() -> None:
     """One per run of rows, the oldest dropped: a hundred thousand steps hold no more than a hundred."""
     runner = open_runner(FOLDER / "tiny-int8", rows=16)
@@ -178,6 +196,23 @@ def test_logits_of_a_prefill_are_not_kept() -> None:
     held = [value.shape() for value in binding.get_outputs() if value.has_value()]
     assert held
     assert all(shape[-1] != 512 for shape in held)
+    runner.close()
+
+
+def test_a_run_that_fails_raises_and_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """The log is ours: a line of onnxruntime's would be no JSON and name no request."""
+    runner = open_runner(FOLDER / "tiny-int8")
+    with pytest.raises(Exception, match="GroupQueryAttention"):
+        runner.decode(PROMPT[:1], np.array([600]))
+    runner.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_chunk_after_a_longer_prompt_is_computed() -> None:
+    """What the last one wanted to know is forgotten."""
+    runner = open_runner(FOLDER / "tiny-fp32")
+    runner.prefill(0, PROMPT, 0, final=True)
+    assert runner.prefill(0, PROMPT[:6], 0, final=False).shape == (0, 512)
     runner.close()
 
 

@@ -38,6 +38,30 @@ class PairingRunner(FakeRunner):
         return np.nextafter(logits, np.float32(9)) if len(ids) % 2 else logits
 
 
+class CrowdedRunner(FakeRunner):
+    """Computes prompts otherwise when there are several."""
+
+    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> Logits:
+        """The last bit of a crowd differs."""
+        logits = super().prefill_fresh(first_row, ids, lengths)
+        return np.nextafter(logits, np.float32(9)) if len(ids) > 1 else logits
+
+
+class ChunkedRunner(FakeRunner):
+    """Computes the second chunk of a prompt otherwise."""
+
+    def prefill(self, row: int, ids: Ids, past: int, *, final: bool) -> Logits:
+        """The last bit behind a past differs."""
+        logits = super().prefill(row, ids, past, final=final)
+        return np.nextafter(logits, np.float32(9)) if past else logits
+
+
+@pytest.mark.parametrize("kind", [CrowdedRunner, ChunkedRunner])
+def test_first_tokens_that_depend_on_how_a_prompt_was_computed_are_found(kind: type[FakeRunner]) -> None:
+    """They come of the prefill, so the prefill is tried as well."""
+    assert not rows_are_independent(kind())
+
+
 def test_a_kernel_that_takes_rows_in_pairs_is_found() -> None:
     """One row alone and two together differ in the last bit."""
     assert rows_are_independent(FakeRunner())

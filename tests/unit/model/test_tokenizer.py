@@ -75,6 +75,23 @@ def test_added_tokens_that_are_marked_special_have_no_text(tmp_path: Path) -> No
     assert tokenizer.decode([300]) == plain.decode([300])
 
 
+def test_control_pieces_that_are_written_out_are_their_ids(tmp_path: Path) -> None:
+    """A Llama's template writes <s> and </s>, which sentencepiece itself would spell out as text."""
+    tokenizer, _ = load_tokenizer(copy_bundle("tiny-int8", tmp_path / "m"), VOCABULARY)
+    hello, world = tokenizer.encode("hello", add_prefix=False), tokenizer.encode("world", add_prefix=False)
+    assert tokenizer.encode("<s>hello</s><s>world", add_prefix=False) == [1, *hello, 2, 1, *world]
+    assert tokenizer.encode("<s", add_prefix=False) != [1]
+    assert {"<s>", "</s>"} <= tokenizer.special
+
+
+def test_a_tokenizer_without_the_ids_that_end_an_answer_is_refused(tmp_path: Path) -> None:
+    """Another model's smaller one would be served, and no answer would ever end."""
+    folder = copy_bundle("tiny-int8", tmp_path / "m")
+    with pytest.raises(TokenizerError, match=r"ends answers with id 600, and the tokenizer has 512 ids"):
+        load_tokenizer(folder, 1024, (2, 600))
+    assert load_tokenizer(folder, 1024, (2, 511))
+
+
 def test_a_tokenizer_file_that_truncates_or_pads_does_not(tmp_path: Path) -> None:
     """Settings left over from training never cut a prompt short in silence."""
     folder = copy_bundle("tiny-per-token", tmp_path / "m")

@@ -128,9 +128,11 @@ def test_a_text_that_can_never_fit_is_refused_without_counting_it() -> None:
     """The least number of tokens that it can have is more than the context has; nothing is tokenized."""
     text = "a" * (64 * TOKENIZER.longest_piece + TOKENIZER.longest_piece)
     with pytest.raises(PromptTooLongError) as caught:
+        to_ids(TextPrompt(text), replace(RULES, tokenizer=NoEncoder(TOKENIZER)), output_tokens=7)
+    assert (caught.value.prompt_tokens, caught.value.counted, caught.value.output_tokens) == (65, False, 7)
+    assert "has at least 65 tokens and asks for 7 more" in caught.value.message
+    with pytest.raises(PromptTooLongError, match=r"at least 65 tokens; the context is 64 tokens. Shorten the prompt\.$"):
         to_ids(TextPrompt(text), replace(RULES, tokenizer=NoEncoder(TOKENIZER)))
-    assert caught.value.prompt_tokens == 65
-    assert "has at least 65 tokens" in caught.value.message
 
 
 class NoEncoder:

@@ -97,7 +97,7 @@ class BuildOptions:
     weights: WeightOptions = WeightOptions()
     kv: KvOptions = KvOptions()
     prune_lm_head: bool = True
-    """Compute the logits of the last position only."""
+    """Compute the logits of one position per row only: the last, or the one asked for."""
     context_length: int | None = None
     """Tokens; shorter than the checkpoint's own makes smaller rotary tables. `None` keeps it."""
     measure: bool = True

@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from openglm.v1 import models_pb2 as openglm_dot_v1_dot_models__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16openglm/v1/admin.proto\x12\nopenglm.v1\x1a\x17openglm/v1/models.proto\"\x0f\n\rStatusRequest\"\xf4\x01\n\x0c\x45ngineStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x13\n\x0brows_in_use\x18\x03 \x01(\x05\x12\x0f\n\x07waiting\x18\x04 \x01(\x05\x12\x18\n\x10requests_started\x18\x05 \x01(\x03\x12\x19\n\x11requests_finished\x18\x06 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x07 \x01(\x03\x12\x15\n\routput_tokens\x18\x08 \x01(\x03\x12\r\n\x05steps\x18\t \x01(\x03\x12\x17\n\x0fprefill_seconds\x18\n \x01(\x01\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x0b \x01(\x01\"\xb5\x02\n\x0eStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.openglm.v1.DaemonState\x12\x16\n\x0euptime_seconds\x18\x03 \x01(\x01\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x16\n\x0eresident_bytes\x18\x05 \x01(\x03\x12\x1b\n\x13onnxruntime_version\x18\x06 \x01(\t\x12\x1b\n\x13\x61vailable_providers\x18\x07 \x03(\t\x12!\n\x06models\x18\x08 \x03(\x0b\x32\x11.openglm.v1.Model\x12)\n\x07\x65ngines\x18\t \x03(\x0b\x32\x18.openglm.v1.EngineStatus\x12\x14\n\x0copen_streams\x18\n \x01(\x05\x12\x0f\n\x07refused\x18\x0b \x01(\x03*{\n\x0b\x44\x61\x65monState\x12\x1c\n\x18\x44\x41\x45MON_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x41\x45MON_STATE_STARTING\x10\x01\x12\x18\n\x14\x44\x41\x45MON_STATE_SERVING\x10\x02\x12\x19\n\x15\x44\x41\x45MON_STATE_DRAINING\x10\x03\x32H\n\x05\x41\x64min\x12?\n\x06Status\x12\x19.openglm.v1.StatusRequest\x1a\x1a.openglm.v1.StatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16openglm/v1/admin.proto\x12\nopenglm.v1\x1a\x17openglm/v1/models.proto\"\x0f\n\rStatusRequest\"\x8c\x02\n\x0c\x45ngineStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x13\n\x0brows_in_use\x18\x03 \x01(\x05\x12\x0f\n\x07waiting\x18\x04 \x01(\x05\x12\x18\n\x10requests_started\x18\x05 \x01(\x03\x12\x19\n\x11requests_finished\x18\x06 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x07 \x01(\x03\x12\x15\n\routput_tokens\x18\x08 \x01(\x03\x12\r\n\x05steps\x18\t \x01(\x03\x12\x17\n\x0fprefill_seconds\x18\n \x01(\x01\x12\x16\n\x0e\x64\x65\x63ode_seconds\x18\x0b \x01(\x01\x12\x16\n\x0e\x64\x65\x63oded_tokens\x18\x0c \x01(\x03\"\xb5\x02\n\x0eStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.openglm.v1.DaemonState\x12\x16\n\x0euptime_seconds\x18\x03 \x01(\x01\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x16\n\x0eresident_bytes\x18\x05 \x01(\x03\x12\x1b\n\x13onnxruntime_version\x18\x06 \x01(\t\x12\x1b\n\x13\x61vailable_providers\x18\x07 \x03(\t\x12!\n\x06models\x18\x08 \x03(\x0b\x32\x11.openglm.v1.Model\x12)\n\x07\x65ngines\x18\t \x03(\x0b\x32\x18.openglm.v1.EngineStatus\x12\x14\n\x0copen_streams\x18\n \x01(\x05\x12\x0f\n\x07refused\x18\x0b \x01(\x03*{\n\x0b\x44\x61\x65monState\x12\x1c\n\x18\x44\x41\x45MON_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x41\x45MON_STATE_STARTING\x10\x01\x12\x18\n\x14\x44\x41\x45MON_STATE_SERVING\x10\x02\x12\x19\n\x15\x44\x41\x45MON_STATE_DRAINING\x10\x03\x32H\n\x05\x41\x64min\x12?\n\x06Status\x12\x19.openglm.v1.StatusRequest\x1a\x1a.openglm.v1.StatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'openglm.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DAEMONSTATE']._serialized_start=639
-  _globals['_DAEMONSTATE']._serialized_end=762
+  _globals['_DAEMONSTATE']._serialized_start=663
+  _globals['_DAEMONSTATE']._serialized_end=786
   _globals['_STATUSREQUEST']._serialized_start=63
   _globals['_STATUSREQUEST']._serialized_end=78
   _globals['_ENGINESTATUS']._serialized_start=81
-  _globals['_ENGINESTATUS']._serialized_end=325
-  _globals['_STATUSRESPONSE']._serialized_start=328
-  _globals['_STATUSRESPONSE']._serialized_end=637
-  _globals['_ADMIN']._serialized_start=764
-  _globals['_ADMIN']._serialized_end=836
+  _globals['_ENGINESTATUS']._serialized_end=349
+  _globals['_STATUSRESPONSE']._serialized_start=352
+  _globals['_STATUSRESPONSE']._serialized_end=661
+  _globals['_ADMIN']._serialized_start=788
+  _globals['_ADMIN']._serialized_end=860
 # @@protoc_insertion_point(module_scope)

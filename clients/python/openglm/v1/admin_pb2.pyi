@@ -24,7 +24,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class EngineStatus(_message.Message):
-    __slots__ = ("model", "rows", "rows_in_use", "waiting", "requests_started", "requests_finished", "prompt_tokens", "output_tokens", "steps", "prefill_seconds", "decode_seconds")
+    __slots__ = ("model", "rows", "rows_in_use", "waiting", "requests_started", "requests_finished", "prompt_tokens", "output_tokens", "steps", "prefill_seconds", "decode_seconds", "decoded_tokens")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ROWS_IN_USE_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class EngineStatus(_message.Message):
     STEPS_FIELD_NUMBER: _ClassVar[int]
     PREFILL_SECONDS_FIELD_NUMBER: _ClassVar[int]
     DECODE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DECODED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     model: str
     rows: int
     rows_in_use: int
@@ -47,7 +48,8 @@ class EngineStatus(_message.Message):
     steps: int
     prefill_seconds: float
     decode_seconds: float
-    def __init__(self, model: _Optional[str] = ..., rows: _Optional[int] = ..., rows_in_use: _Optional[int] = ..., waiting: _Optional[int] = ..., requests_started: _Optional[int] = ..., requests_finished: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., steps: _Optional[int] = ..., prefill_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ...) -> None: ...
+    decoded_tokens: int
+    def __init__(self, model: _Optional[str] = ..., rows: _Optional[int] = ..., rows_in_use: _Optional[int] = ..., waiting: _Optional[int] = ..., requests_started: _Optional[int] = ..., requests_finished: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., steps: _Optional[int] = ..., prefill_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ..., decoded_tokens: _Optional[int] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
     __slots__ = ("version", "state", "uptime_seconds", "pid", "resident_bytes", "onnxruntime_version", "available_providers", "models", "engines", "open_streams", "refused")
