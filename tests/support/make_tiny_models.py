@@ -77,7 +77,7 @@ RECIPES = (
     Recipe("tiny-int8", "glm", "sentencepiece", WeightOptions(group_size=32), KvPrecision.INT8),
     Recipe("tiny-per-token", "llama", "json", WeightOptions(scheme=Scheme.PER_TOKEN), KvPrecision.FP32),
     Recipe("tiny-unpruned", "llama", "json", WeightOptions(group_size=32), KvPrecision.FP32, prune=False),
-    Recipe("tiny-last-column", "llama", "json", WeightOptions(group_size=32), KvPrecision.INT8, fixed_column=True),
+    Recipe("tiny-last-column", "llama", "json", WeightOptions(group_size=32), KvPrecision.FP32, fixed_column=True),
 )
 
 

@@ -1,7 +1,7 @@
 """The engine: one thread that owns a model, its KV rows and all sequences of it.
 
 Each turn of the loop takes the commands that came, reaps who was cancelled or is late, plans a step, runs it, and
-tells what happened in one call. With nothing to do the thread sleeps in its inbox.
+tells what happened: after the prompts, and at its end. With nothing to do the thread sleeps in its inbox.
 """
 
 import logging
@@ -57,7 +57,7 @@ class Engine:
             runner: owned by the engine from now on.
             limits: bounds of a step.
             clock: for timings and deadlines.
-            emit: called once per step, with what happened in it, in the engine thread; after `stop`, in the thread
+            emit: called up to twice per step, with what happened, in the engine thread; after `stop`, in the thread
                 that submits. Must not block.
         """
         self.name = name

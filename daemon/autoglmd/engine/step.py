@@ -67,13 +67,13 @@ class StepRunner:
             self._admit((self._scheduler.start_chunked(plan.start_chunked),))
         if plan.chunk:
             self._compute_chunk(plan.chunk)
-        prefilled = self._clock.monotonic()
+        self.totals.prefill += self._clock.monotonic() - started
         if self._events:
             tell()
+        started = self._clock.monotonic()
         self._decode()
         self.totals.steps += 1
-        self.totals.prefill += prefilled - started
-        self.totals.decode += self._clock.monotonic() - prefilled
+        self.totals.decode += self._clock.monotonic() - started
 
     def end(self, sequence: Sequence, reason: FinishReason, error: Exception | None = None) -> None:
         """Forget a sequence and close the gap that its row leaves."""
@@ -166,7 +166,7 @@ class StepRunner:
     def _commit(self, sequences: Sequences, drawn: list[Drawn]) -> None:
         """Take each sequence's result, then let go of those that are over."""
         ends = [self._take(each, token) for each, token in zip(sequences, drawn, strict=True)]
-        # Only now: a row that fills a gap brings along what this run wrote, so its sequence has to know of it.
+        # Only now: should a row not be moved, everybody's token has been told.
         for each, (reason, error) in zip(sequences, ends, strict=True):
             if reason is not None:
                 self.end(each, reason, error)

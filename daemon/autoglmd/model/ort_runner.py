@@ -112,32 +112,35 @@ class OrtRunner:
         columns = self._even(ids[None, :], past)
         end = past + columns.shape[1]
         run = _Run(row, columns, np.ones((1, end), np.int64), np.arange(past, end)[None, :])
-        return self._prefill(run, past, np.array([len(ids)] if final else [], np.int64))
+        logits = self._prefill(run, past, np.array([len(ids)]), final=final)
+        return logits if final else logits[:0]
 
     def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> Logits:
         """See ModelRunner.prefill_fresh."""
         columns = self._even(ids, 0)
         positions = np.arange(columns.shape[1], dtype=np.int64)
         mask = (positions < lengths[:, None]).astype(np.int64)
-        return self._prefill(_Run(first_row, columns, mask, np.broadcast_to(positions, columns.shape)), 0, lengths)
+        return self._prefill(
+            _Run(first_row, columns, mask, np.broadcast_to(positions, columns.shape)), 0, lengths, final=True
+        )
 
     def decode(self, ids: Ids, lengths: Ids) -> Logits:
         """See ModelRunner.decode."""
         return self._decode(0, ids, lengths)
 
-    def _prefill(self, run: _Run, past: int, lengths: Ids) -> Logits:
-        """Make the run; return the logits of each of the first rows' last token, for as many rows as have a length."""
+    def _prefill(self, run: _Run, past: int, lengths: Ids, *, final: bool) -> Logits:
+        """Make the run; return the logits of each row's last token."""
         wanted = lengths - 1
         if self._chooses:
             self._run(run, wanted)
             return self._told(len(lengths))
         logits = self._run_and_pick(run, wanted)
-        if logits is None:
+        if logits is None and final:
             # What the graph tells is of the last column, with which few prompts of a run end. All of them can feed
             # their last token once more, so all do: an answer must not depend on who is computed with whom.
             rows = np.arange(len(wanted))
             return self._decode(run.first, run.ids[rows, wanted], past + wanted)
-        return logits.astype(np.float32, copy=False)
+        return self._told(0) if logits is None else logits.astype(np.float32, copy=False)
 
     def _decode(self, first: int, ids: Ids, lengths: Ids) -> Logits:
         held = lengths + 1
@@ -172,11 +175,13 @@ class OrtRunner:
 
     def _run(self, run: _Run, wanted: Ids) -> None:
         """Compute one position's logits per row into our buffer."""
-        binding = self._bound(run)
-        # What is left over of an earlier, longer run would point behind this one's columns.
-        self._wanted[:] = 0
-        self._wanted[: len(wanted)] = wanted
-        pointer, shape = self._logits.ctypes.data, [len(run.ids), 1, self._logits.shape[2]]
+        binding, rows = self._bound(run), len(run.ids)
+        if self._chooses:
+            self._wanted[:rows] = wanted
+            # Anew for each run: what is bound for a device is copied there now. bind_cpu_input knows no input that
+            # has a default.
+            binding.bind_input(LOGITS_INDICES, "cpu", 0, np.int64, [rows], self._wanted.ctypes.data)
+        pointer, shape = self._logits.ctypes.data, [rows, 1, self._logits.shape[2]]
         binding.bind_output(self._names.logits, "cpu", 0, self._logits_dtype, shape, pointer)
         self._session.run_with_iobinding(binding)
 
@@ -187,8 +192,7 @@ class OrtRunner:
         self._session.run_with_iobinding(binding)
         # Bound last, behind the KV rows; its array is a view of memory that is the binding's.
         made: Logits = binding.get_outputs()[-1].numpy()
-        told = len(wanted) == 0 or made.shape[1] == run.ids.shape[1]
-        picked = made[np.arange(len(wanted)), wanted] if told else None
+        picked = made[np.arange(len(wanted)), wanted] if made.shape[1] == run.ids.shape[1] else None
         # Let go of them: a graph that is not pruned made a row of the vocabulary for every prompt token.
         binding.bind_output(self._names.logits, "cpu")
         return picked
@@ -217,8 +221,6 @@ class OrtRunner:
             shape = [rows, tensor.heads, self._context, tensor.width]
             binding.bind_input(tensor.past, self._kv.device, 0, tensor.dtype.type, shape, pointer)
             binding.bind_output(tensor.present, self._kv.device, 0, tensor.dtype.type, shape, pointer)
-        if self._chooses:
-            binding.bind_input(LOGITS_INDICES, "cpu", 0, np.int64, [rows], self._wanted.ctypes.data)
         return binding
 
 

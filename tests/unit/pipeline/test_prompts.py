@@ -131,7 +131,9 @@ def test_a_text_that_can_never_fit_is_refused_without_counting_it() -> None:
         to_ids(TextPrompt(text), replace(RULES, tokenizer=NoEncoder(TOKENIZER)), output_tokens=7)
     assert (caught.value.prompt_tokens, caught.value.counted, caught.value.output_tokens) == (65, False, 7)
     assert "has at least 65 tokens and asks for 7 more" in caught.value.message
-    with pytest.raises(PromptTooLongError, match=r"at least 65 tokens; the context is 64 tokens. Shorten the prompt\.$"):
+    with pytest.raises(
+        PromptTooLongError, match=r"at least 65 tokens; the context is 64 tokens. Shorten the prompt\.$"
+    ):
         to_ids(TextPrompt(text), replace(RULES, tokenizer=NoEncoder(TOKENIZER)))
 
 

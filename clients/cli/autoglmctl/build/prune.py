@@ -100,27 +100,25 @@ def _is_constant(value: ir.Value) -> bool:
 
 
 def _wanted_indices(model: ir.Model, rows_of: ir.Value) -> ir.Value:
-    """Add the input; return it as int64 `[rows, 1]`. Its default has one entry, for all rows."""
+    """Add the input; return it as int64 `[rows, 1, 1]`. Its default has one entry, for all rows."""
     given = ir.Value(name=LOGITS_INDICES, const_value=ir.tensor(np.array([-1], dtype=np.int64), name=LOGITS_INDICES))
     given.type, given.shape = ir.TensorType(ir.DataType.INT64), ir.Shape(["logits_rows"])
     model.graph.initializers[LOGITS_INDICES] = given
     model.graph.inputs.append(given)
-    axis = graph.constant(model, "prune.axis", np.array([1], dtype=np.int64))
+    axes = graph.constant(model, "prune.axes", np.array([1, 2], dtype=np.int64))
     rows = ir.node("Shape", [rows_of], {"start": 0, "end": 1}, name=f"{LOGITS_INDICES}/rows")
     each = ir.node("Expand", [given, rows.outputs[0]], name=f"{LOGITS_INDICES}/each")
-    column = ir.node("Unsqueeze", [each.outputs[0], axis], name=f"{LOGITS_INDICES}/column")
+    column = ir.node("Unsqueeze", [each.outputs[0], axes], name=f"{LOGITS_INDICES}/column")
     _append(model, rows, each, column)
     return column.outputs[0]
 
 
 def _keep_wanted(model: ir.Model, value: ir.Value, wanted: ir.Value, users: set[ir.Node]) -> None:
-    axis = graph.constant(model, "prune.axis", np.array([1], dtype=np.int64))
     gather = ir.node("GatherND", [value, wanted], {"batch_dims": 1}, name=f"{value.name}/wanted/GatherND")
-    unsqueeze = ir.node("Unsqueeze", [gather.outputs[0], axis], name=f"{value.name}/wanted/Unsqueeze")
     uses = [use for use in value.uses() if use.node in users]
     for node, index in uses:
-        node.replace_input_with(index, unsqueeze.outputs[0])
-    _append(model, gather, unsqueeze)
+        node.replace_input_with(index, gather.outputs[0])
+    _append(model, gather)
 
 
 def _append(model: ir.Model, *nodes: ir.Node) -> None:
