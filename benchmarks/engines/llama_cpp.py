@@ -25,7 +25,7 @@ class LlamaCpp:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         # AMX wants the weights in tiles, in a buffer type of its own; without it they stay as the file has them.
-        params.use_extra_bufts = job.engine != "llama.cpp-amx-off"
+        params.use_extra_bufts = self._repacks = job.engine != "llama.cpp-amx-off"
         model = llama_cpp.llama_model_load_from_file(job.model.encode(), params)
         if not model:
             raise RuntimeError(f"llama.cpp could not load {job.model}")
@@ -85,6 +85,7 @@ class LlamaCpp:
             "llama-cpp-python": llama_cpp.__version__,
             "llama.cpp features": llama_cpp.llama_print_system_info().decode(),
             "kv": "f16",
+            "use_extra_bufts (AMX, repacked weights)": "on" if self._repacks else "off",
         }
 
 

@@ -13,7 +13,7 @@ from tests.support.fixture_models import FOLDER, TINY_MODELS, open_runner
 from tests.support.ort_engine import Answer, alone, request, running
 
 CHUNKS = (8, 13, 256)
-# One token, two, three (a prefill of one), both sides of each chunk's half and end, several chunks.
+# One token, two, three, both sides of each chunk's half and end, several chunks.
 LENGTHS = (1, 2, 3, 5, 8, 9, 10, 14, 27, 28, 66, 129, 130, 258, 300)
 
 

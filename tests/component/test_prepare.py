@@ -40,6 +40,13 @@ def test_a_prepared_model_gives_the_same_logits_bit_for_bit(name: str, tmp_path:
     shipped = read_bundle(MODELS / name)
     prepared = prepare(shipped, tmp_path / "prepared", CPU_ONLY)
     np.testing.assert_array_equal(_logits(prepared.graph, optimize=False), _logits(shipped.graph, optimize=True))
+    assert _defaults(prepared.graph) == _defaults(shipped.graph)
+
+
+def _defaults(graph: Path) -> list[str]:
+    """Inputs that need not be given, such as which column's logits to compute."""
+    session = ort.InferenceSession(str(graph), providers=[CPU])
+    return [entry.name for entry in session.get_overridable_initializers()]
 
 
 def test_a_prepared_model_is_found_again(bundle: Bundle, tmp_path: Path) -> None:

@@ -7,10 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoglmd.engine.sequence import SequenceRequest
+from autoglmd.engine.plan import Limits, plan_step
+from autoglmd.engine.scheduler import Scheduler
+from autoglmd.engine.sequence import Sequence, SequenceRequest
+from autoglmd.engine.step import StepRunner
 from autoglmd.errors import EngineFailedError
 from autoglmd.messages import FinishReason
+from autoglmd.model.runner import Ids, Logits
 from autoglmd.model.sampler import Sampling
+from tests.support.fake_clock import FakeClock
 from tests.support.fake_runner import FakeRunner, RunFailedError, expected_tokens
 from tests.support.stepper import Stepper, request
 
@@ -177,6 +182,36 @@ def test_the_end_of_text_token_is_not_part_of_the_answer() -> None:
     stepper.run()
     assert stepper.tokens("a") == expected_tokens(SHORT, 2)
     assert [end.reason for end in stepper.ends("a")] == [FinishReason.STOP]
+
+
+def test_an_answer_may_be_over_with_its_first_token() -> None:
+    """The prefill gave the end of text: nothing is emitted, nothing decoded, and the neighbours keep their rows."""
+    stepper = Stepper()
+    first = expected_tokens(SHORT, 1)[0]
+    stepper.add(request("a", SHORT, 9, eos=[first]), request("b", [4, 4], 3), request("c", LONG, 2))
+    stepper.run()
+    assert (stepper.tokens("a"), [end.reason for end in stepper.ends("a")]) == ([], [FinishReason.STOP])
+    assert stepper.tokens("b") == expected_tokens([4, 4], 3)
+    assert stepper.tokens("c") == expected_tokens(LONG, 2)
+
+
+def test_what_is_told_between_the_halves_of_a_step_counts_the_prefill() -> None:
+    """Its tokens and its time together, and no decode yet."""
+    runner, scheduler, clock = FakeRunner(), Scheduler(4), FakeClock()
+    steps, seen = StepRunner(runner, scheduler, clock), []
+    real = runner.prefill_fresh
+
+    def slow(first_row: int, ids: Ids, lengths: Ids) -> Logits:
+        clock.now += 2.0
+        return real(first_row, ids, lengths)
+
+    runner.prefill_fresh = slow  # type: ignore[method-assign]
+    scheduler.enqueue(Sequence(request("a", SHORT, 5)))
+    limits = Limits(4, 256, 16, padding=0.25)
+    steps.run(plan_step(scheduler.view(), limits), lambda: seen.append(replace(steps.totals)))
+    (told,) = seen
+    assert (told.prompt_tokens, told.prefill, told.output_tokens, told.decoded_tokens) == (3, 2.0, 1, 0)
+    assert (steps.totals.output_tokens, steps.totals.decode) == (2, 0.0)
 
 
 def test_progress_is_told_after_each_chunk() -> None:
