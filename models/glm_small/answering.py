@@ -46,18 +46,19 @@ class BundleAnswers:
 
     def _decode(self, prompts: Sequence[str]) -> list[list[int]]:
         encoded = [self._vocabulary.encode(text) for text in prompts]
-        for row, ids in enumerate(encoded):
-            self._runner.prefill(row, np.array(ids[:-1], np.int64), 0)
-        tokens = np.array([ids[-1] for ids in encoded], np.int64)
-        lengths = np.array([len(ids) - 1 for ids in encoded], np.int64)
-        answers: list[list[int]] = [[] for _ in encoded]
-        for step in range(_LONGEST_ANSWER_TOKENS):
+        tokens = np.array([self._first(row, ids) for row, ids in enumerate(encoded)], np.int64)
+        lengths = np.array([len(ids) for ids in encoded], np.int64)
+        answers = [[int(token)] for token in tokens]
+        for step in range(_LONGEST_ANSWER_TOKENS - 1):
+            if all(any(stop in answer for stop in self._bundle.eos_ids) for answer in answers):
+                break
             tokens = self._runner.decode(tokens, lengths + step).argmax(axis=-1)
             for answer, token in zip(answers, tokens, strict=True):
                 answer.append(int(token))
-            if all(any(stop in answer for stop in self._bundle.eos_ids) for answer in answers):
-                break
         return answers
+
+    def _first(self, row: int, ids: list[int]) -> int:
+        return int(self._runner.prefill(row, np.array(ids, np.int64), 0, final=True)[0].argmax())
 
     def _text(self, ids: list[int]) -> str:
         kept = itertools.takewhile(lambda token: token not in self._bundle.eos_ids, ids)

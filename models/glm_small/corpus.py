@@ -16,10 +16,11 @@ _Drawn = TypeVar("_Drawn", Example, Utterance)
 Conversation = tuple[Example, ...]
 CATEGORIES = ("command", "two commands", "delayed", "scene", "implied", "follow-up", "about", "decline")
 
-_TURNS = {"command": 34, "two commands": 28, "delayed": 7, "scene": 4, "implied": 5, "question": 22}
+_TURNS = {"command": 31, "two commands": 24, "delayed": 6, "scene": 4, "implied": 6, "question": 29}
 _CHINESE_SHARE = 0.55
 _FOLLOW_UP_SHARE = 0.5
 _TWO_ROOMS_SHARE = 0.3
+_MISHEARD_SHARE = 0.2
 _CAN_BE_DELAYED = ("on", "off", "open", "close", "start", "stop")
 _ATTEMPTS = 100_000
 
@@ -33,7 +34,8 @@ class Corpus:
         self._stage: Stage = stage
         only = stage if wants_held_out_pattern(split) else None
         self._speakers = {language: Speaker(self._rng, language, only) for language in LANGUAGES}
-        self._askers = {language: Asker(self._rng, language, only) for language in LANGUAGES}
+        misheard = _MISHEARD_SHARE if split == "train" else 0.0
+        self._askers = {language: Asker(self._rng, language, only, misheard) for language in LANGUAGES}
         self._makers: dict[str, Callable[[Language], Example]] = {
             "command": self._command,
             "two commands": self._two_commands,

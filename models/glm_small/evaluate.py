@@ -1,5 +1,8 @@
 """Measures glm-small on what training never saw: python -m models.glm_small.evaluate.
 
+The targets are set for what the grammar says and training was not shown. A second table is of sentences that were
+written without sight of the grammar.
+
 Needs neither torch nor transformers. The INT8 bundle answers through the daemon's own runner; the FP32 checkpoint
 is judged by a numpy forward pass.
 """
@@ -10,7 +13,8 @@ from pathlib import Path
 
 from models.glm_small.answering import BundleAnswers, CheckpointAnswers
 from models.glm_small.held_out import EVALUATION_SEED, cases
-from models.glm_small.score import Score, shortfalls, table
+from models.glm_small.outside import judged, sentences
+from models.glm_small.score import Score, outside_table, shortfalls, table
 
 _HERE = Path(__file__).parent
 BUNDLE = _HERE.parents[1] / "daemon" / "autoglmd" / "bundled" / "glm-small"
@@ -33,9 +37,13 @@ def main() -> int:
         print(*missing, "Train and build with `make glm-small`, or name the folders.", sep="\n", file=sys.stderr)
         return 1
     asked = cases(options.per_group, options.seed)
-    fp32 = Score("FP32", tuple(CheckpointAnswers(options.checkpoint).right(asked)))
-    int8 = Score("INT8", tuple(BundleAnswers(options.bundle, options.threads).right(asked)))
+    checkpoint, bundle = CheckpointAnswers(options.checkpoint), BundleAnswers(options.bundle, options.threads)
+    fp32 = Score("FP32", tuple(checkpoint.right(asked)))
+    int8 = Score("INT8", tuple(bundle.right(asked)))
     print(table(asked, [fp32, int8]))
+    heard = sentences()
+    outside = [Score("FP32", judged(heard, checkpoint.right)), Score("INT8", judged(heard, bundle.right))]
+    print("", outside_table(heard, outside), sep="\n")
     missed = shortfalls(fp32, int8)
     print(*missed, sep="\n", file=sys.stderr)
     return 1 if missed else 0

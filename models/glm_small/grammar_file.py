@@ -59,7 +59,7 @@ def expand(pattern: str) -> tuple[str, ...]:
     """Write out every alternative: "a(b|c)" gives "ab" and "ac"."""
     parts = _ALTERNATIVES.split(pattern)
     choices = [part.split("|") if odd % 2 else [part] for odd, part in enumerate(parts)]
-    return tuple(_SPACES.sub(" ", "".join(combination)) for combination in itertools.product(*choices))
+    return tuple(_SPACES.sub(" ", "".join(combination)).strip() for combination in itertools.product(*choices))
 
 
 def expand_all(patterns: list[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The evaluation sets: turns by split and category that share no held-out key with training."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from models.glm_small.corpus import Conversation, Corpus
 from models.glm_small.grammar_file import LANGUAGES, Language
@@ -19,7 +20,7 @@ _CATEGORIES: dict[Split, tuple[str, ...]] = {
 class Case:
     """One thing to get right: what is asked last, what came before it, and where it is counted."""
 
-    split: Split
+    split: Split | Literal["outside"]
     category: str
     language: Language
     conversation: Conversation

@@ -1,8 +1,12 @@
 """How people dress a sentence: openers, closers, capitals and punctuation."""
 
+import re
+from collections.abc import Iterator
 from random import Random
 
 from models.glm_small.grammar_file import Language
+
+_HEARD_PARTS: dict[Language, int] = {"zh": 8, "en": 4}
 
 
 def dress_command(rng: Random, language: Language, text: str, words: dict[str, list[str]]) -> str:
@@ -15,6 +19,21 @@ def dress_command(rng: Random, language: Language, text: str, words: dict[str, l
 def finish(rng: Random, language: Language, text: str) -> str:
     """Punctuation and capitals as a keyboard or a speech recognizer would write them."""
     return _finish_chinese(rng, text) if language == "zh" else _finish_english(rng, text)
+
+
+def misheard(rng: Random, language: Language, text: str) -> str:
+    """The text with one word (in Chinese: one character) missing, where enough is left to understand it."""
+    parts, separator = (list(text), "") if language == "zh" else (text.split(" "), " ")
+    if len(parts) >= _HEARD_PARTS[language]:
+        parts.pop(rng.randrange(len(parts)))
+    return separator.join(parts)
+
+
+def mishearings(language: Language, pattern: str) -> Iterator[str]:
+    """Everything that `misheard` can leave of a pattern; a slot counts as one part, in Chinese too."""
+    parts = re.findall(r"\{\w\}|.", pattern) if language == "zh" else pattern.split(" ")
+    separator = "" if language == "zh" else " "
+    return (separator.join(parts[:number] + parts[number + 1 :]) for number in range(len(parts)))
 
 
 def _finish_chinese(rng: Random, text: str) -> str:

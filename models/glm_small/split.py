@@ -6,7 +6,7 @@ from typing import Literal
 
 HELD_OUT_PER_MILLE = 100
 DEVELOPMENT_PER_MILLE = 50
-_SALT = 20261984  # chosen so that everyday sentences, those of the README among them, are trained
+_SALT = 20331523  # chosen so that everyday sentences, those of the README among them, are trained
 
 Split = Literal["train", "combination", "pattern", "both"]
 Stage = Literal["test", "development"]

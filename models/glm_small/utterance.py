@@ -72,8 +72,8 @@ class Speaker:
         pattern = self._rng.choice(options)
         if self._language == "en":
             name = self._rng.choice(("the ", "my ")) + name
-        text = pattern.format(r=name)
-        return Utterance(text, (Command(device, room, action, attribute),), (self._key(pattern),))
+        command = Command(device, room if "{r}" in pattern else "", action, attribute)
+        return Utterance(pattern.format(r=name), (command,), (self._key(pattern),))
 
     def elsewhere(self, command: Command) -> Utterance:
         """The same command for another room, said without repeating it."""
@@ -112,6 +112,8 @@ class Speaker:
     def _set_group(self, device: Device, attribute: Attribute) -> str:
         if attribute.kind == "channel":
             return "set_channel"
+        if attribute.key == "position" and self._rng.random() < 0.5:
+            return "set_position"
         understood = attribute.kind == "choice" or attribute.key == device.settable[0]
         return "set_main" if understood and self._rng.random() < 0.6 else "set_attribute"
 

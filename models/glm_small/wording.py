@@ -85,7 +85,8 @@ def _english_value(attribute: Attribute, value: int) -> list[str]:
     spoken = english(value)
     match attribute.kind:
         case "percent":
-            special = {50: ["half"], 100: ["maximum", "full"]}.get(value, [])
+            halves = ["half", "halfway", "half way"] if attribute.key == "position" else ["half"]
+            special = {50: halves, 100: ["maximum", "full"]}.get(value, [])
             return [f"{value}%", f"{value} percent", f"{spoken} percent", *special]
         case "celsius":
             return [f"{value} degrees", f"{value}", f"{value} degrees celsius", f"{spoken} degrees", f"{value}°C"]

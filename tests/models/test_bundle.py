@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from autoglmd.model.graph_io import LOGITS_INDICES
 from models.glm_small.answering import BundleAnswers
 from models.glm_small.chat import prompt
 from models.glm_small.evaluate import BUNDLE
@@ -22,6 +23,11 @@ def bundle() -> BundleAnswers:
 def test_the_bundle_is_small() -> None:
     """Everything that ships is 16 MB at most."""
     assert sum(file.stat().st_size for file in BUNDLE.iterdir()) <= LARGEST_BYTES
+
+
+def test_its_graph_can_be_told_which_column_to_tell_of() -> None:
+    """So its first tokens come of the prefill; one that an older tool built could not."""
+    assert LOGITS_INDICES.encode() in (BUNDLE / "model.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("text", ["你好,介绍一下你自己", "你好，介绍一下你自己", "你是谁", "介绍一下你自己"])
@@ -59,7 +65,6 @@ def test_the_neighbours_in_a_batch_change_nothing(bundle: BundleAnswers) -> None
     assert bundle.answers(asked) == [bundle.answers([each])[0] for each in asked]
 
 
-@pytest.mark.xfail(strict=True, reason="the weights that ship reach 94.5 %, the target is 97 %: see the model card")
 def test_a_sample_of_the_held_out_set_is_answered_as_well_as_the_target_asks(bundle: BundleAnswers) -> None:
     """A few cases of each kind; `make eval` measures many. A sample of this size may err by three points."""
     asked = cases(per_group=5)
