@@ -18,10 +18,10 @@ NEVER = threading.Event()
 def paced(run: Callable[..., Any], pace: Path) -> Callable[..., Any]:
     """The same run, later or never."""
 
-    def wait_and_run(*arguments: Any) -> Any:
+    def wait_and_run(*arguments: Any, **settings: Any) -> Any:
         said = pace.read_text()
         NEVER.wait(None if said == "hang" else float(said))
-        return run(*arguments)
+        return run(*arguments, **settings)
 
     return wait_and_run
 
