@@ -132,7 +132,7 @@ test-wheel: wheel ## install the wheel where nothing else is, and let it answer
 	@folder=$$(mktemp -d); trap 'rm -rf $$folder' EXIT; \
 	$(PYTHON) -m venv $$folder/venv; \
 	$$folder/venv/bin/python -m pip --disable-pip-version-check --quiet install dist/*.whl; \
-	cd $$folder; \
+	cd $$folder; export XDG_CACHE_HOME=$$folder/cache; \
 	$$folder/venv/bin/python -c 'from openglm import AutoGLM; print(AutoGLM().generate("你好,介绍一下你自己"))' | tee answer; \
 	grep -q Open-AutoGLM answer
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks import assets, served
-from benchmarks.job import Job
+from benchmarks.job import AMX_OFF, Job
 from benchmarks.process import run_job
 from benchmarks.settings import Settings
 from benchmarks.store import Result
 
 SERVED = "autoglmd"
 """The engine that is the daemon itself."""
-AMX_OFF = "llama.cpp-amx-off"
-"""llama.cpp without buffers of another layout than the file's, and so without the kernels that need them."""
 _FOLDERS = {SERVED: "daemon-", AMX_OFF: "amx-off-"}
 
 

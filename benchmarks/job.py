@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+AMX_OFF = "llama.cpp-amx-off"
+"""The engine that is llama.cpp without buffers of another layout than the file's, and so without the kernels that need
+them."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -16,7 +16,7 @@ ENGINES = {
     "onnx": ("benchmarks.engines.onnx_loop", "OnnxLoop"),
     "onnx-copying": ("benchmarks.engines.onnx_copying", "OnnxCopying"),
     "llama.cpp": ("benchmarks.engines.llama_cpp", "LlamaCpp"),
-    "llama.cpp-amx-off": ("benchmarks.engines.llama_cpp", "LlamaCpp"),
+    jobs.AMX_OFF: ("benchmarks.engines.llama_cpp", "LlamaCpp"),
     "reference": ("benchmarks.engines.reference", "Reference"),
     "openvino": ("benchmarks.engines.openvino_genai", "OpenVino"),
 }

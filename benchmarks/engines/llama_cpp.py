@@ -11,7 +11,7 @@ import llama_cpp
 import numpy as np
 
 from benchmarks.engines.base import Decoded, enough
-from benchmarks.job import Job
+from benchmarks.job import AMX_OFF, Job
 
 BATCH_TOKENS = 2048
 """llama.cpp's own default for n_batch; its physical batch stays at its default of 512."""
@@ -25,7 +25,7 @@ class LlamaCpp:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         # AMX wants the weights in tiles, in a buffer type of its own; without it they stay as the file has them.
-        params.use_extra_bufts = self._repacks = job.engine != "llama.cpp-amx-off"
+        params.use_extra_bufts = self._repacks = job.engine != AMX_OFF
         model = llama_cpp.llama_model_load_from_file(job.model.encode(), params)
         if not model:
             raise RuntimeError(f"llama.cpp could not load {job.model}")

@@ -163,6 +163,7 @@ async def test_a_caller_whose_connection_breaks_closes_the_stream_below(door: Do
             await door.gateway.streaming.wait()
     async with asyncio.timeout(LIMIT_SECONDS):
         await door.gateway.closed.wait()
+    assert await door.server._streams.wait_until_none(LIMIT_SECONDS)
 
 
 async def test_a_caller_that_reads_nothing_and_leaves_closes_the_stream_below(door: Door) -> None:

@@ -84,6 +84,7 @@ async def test_a_health_watcher_does_not_delay_the_stop(door: Door) -> None:
     await watch.read()
     async with asyncio.timeout(LIMIT_SECONDS):
         await door.server.stop(LONG_SECONDS)
+    assert not door.server.socket.exists()
 
 
 async def test_the_socket_is_gone_after_the_stop_and_free_for_the_next(tmp_path: Path) -> None:
@@ -98,4 +99,6 @@ async def test_the_socket_is_gone_after_the_stop_and_free_for_the_next(tmp_path:
 
 async def test_a_server_that_never_started_can_be_stopped(tmp_path: Path) -> None:
     """The clean-up after a failed start needs no special case."""
-    await EdgeServer(ServerConfig(socket=tmp_path / "s"), FakeGateway(), SystemClock()).stop(0)
+    server = EdgeServer(ServerConfig(socket=tmp_path / "s"), FakeGateway(), SystemClock())
+    await server.stop(0)
+    assert not server.socket.exists()

@@ -104,7 +104,7 @@ class OrtRunner:
             fallback=options.fallback or _lost(options.device, device),
             prepared=options.prepared,
         )
-        try_once(self, bundle)
+        try_once(self, bundle, chooses=self._chooses)
         self.rest()
 
     def prefill(self, row: int, ids: Ids, past: int, *, final: bool) -> Logits:

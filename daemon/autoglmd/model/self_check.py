@@ -12,11 +12,17 @@ _ALIKE = 0.1
 """Of the logits' range: two kernels differ in the last bits, which INT8 activations make a little more of."""
 
 
-def try_once(runner: ModelRunner, bundle: Bundle) -> None:
+def try_once(runner: ModelRunner, bundle: Bundle, *, chooses: bool) -> None:
     """Prefill, continue, and decode at the end of the context. Also the weights' first touch.
 
+    Args:
+        runner: as just loaded.
+        bundle: named in what is raised.
+        chooses: whether the graph is told which column's logits to compute, which may mean something else to it.
+
     Raises:
-        ModelUnsupportedError: the graph cannot continue a row in place, or not as far as its context says.
+        ModelUnsupportedError: the graph cannot continue a row in place, or not as far as its context says, or tells
+            of another column.
         ModelCorruptError: what it computes are not numbers.
     """
     ids, context = np.arange(_PROMPT_TOKENS), runner.spec.context_tokens
@@ -33,10 +39,10 @@ def try_once(runner: ModelRunner, bundle: Bundle) -> None:
         raise ModelCorruptError(
             f"{bundle.graph}: a first run gave logits that are not numbers; its weights are broken."
         )
-    if np.abs(told - logits).max() > _ALIKE * np.ptp(logits):
+    if chooses and np.abs(told - logits).max() > _ALIKE * np.ptp(logits):
         raise ModelUnsupportedError(
-            f"{bundle.graph}: what a prompt's last token gives depends on whether it is computed with the others or "
-            f"alone; {LOGITS_INDICES} may mean something else to it. Build it with `autoglmctl model build`."
+            f"{bundle.graph} has an input {LOGITS_INDICES} and gives the logits of another column than the one that it "
+            "names. Build it with `autoglmctl model build`."
         )
     try:
         runner.decode(ids[:1], np.array([context - 1]))

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoglmd.config import EngineConfig
-from autoglmd.engine.engine import Engine, limits_of
+from autoglmd.engine.engine import Engine
 from autoglmd.engine.plan import Limits
 from autoglmd.engine.sequence import Ended, Sequence
 from autoglmd.errors import EngineFailedError, PromptTooLongError
@@ -292,11 +291,3 @@ def test_a_broken_invariant_is_shouted_out_at_the_next_admission(rig: Rig, caplo
     rig.release()
     rig.log.wait_ended("b")
     assert any("engine invariant violated: ghost holds" in record.message for record in caplog.records)
-
-
-@pytest.mark.parametrize(("kv_bytes", "kv_tokens"), [(0, 256), (80, 10), (10**9, 256)])
-def test_limits_come_from_the_configuration_and_the_model(kv_bytes: int, kv_tokens: int) -> None:
-    """kv_bytes is turned into positions; 0 and more than all rows mean all rows."""
-    spec = FakeRunner(rows=4, context_tokens=64).spec
-    config = EngineConfig(kv_bytes=kv_bytes, prefill_chunk_tokens=32, prefill_padding=0.5)
-    assert limits_of(config, spec) == Limits(rows=4, kv_tokens=kv_tokens, chunk_tokens=32, padding=0.5)

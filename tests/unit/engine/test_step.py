@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from autoglmd.engine.plan import Limits, plan_step
 from autoglmd.engine.scheduler import Scheduler
 from autoglmd.engine.sequence import Sequence, SequenceRequest
-from autoglmd.engine.step import StepRunner
+from autoglmd.engine.step import StepRunner, Totals
 from autoglmd.errors import EngineFailedError
 from autoglmd.messages import FinishReason
 from autoglmd.model.runner import Ids, Logits
@@ -112,8 +112,9 @@ def test_a_failed_run_is_logged_under_the_requests_own_id(caplog: pytest.LogCapt
     stepper.runner.failing = {0}
     stepper.add(replace(request("a#b#17", SHORT), trace_id="4bf9"))
     stepper.run()
-    told = [(record.request_id, record.trace_id) for record in caplog.records]  # type: ignore[attr-defined]
-    assert told == [("a#b", "4bf9")]
+    (record,) = caplog.records
+    assert vars(record)["request_id"] == "a#b"
+    assert vars(record)["trace_id"] == "4bf9"
 
 
 def test_a_failed_prefill_leaves_running_answers_alone() -> None:
@@ -195,17 +196,23 @@ def test_an_answer_may_be_over_with_its_first_token() -> None:
     assert stepper.tokens("c") == expected_tokens(LONG, 2)
 
 
+class SlowRunner(FakeRunner):
+    """Takes two seconds for fresh prompts."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def prefill_fresh(self, first_row: int, ids: Ids, lengths: Ids) -> Logits:
+        """Let time pass."""
+        self._clock.now += 2.0
+        return super().prefill_fresh(first_row, ids, lengths)
+
+
 def test_what_is_told_between_the_halves_of_a_step_counts_the_prefill() -> None:
     """Its tokens and its time together, and no decode yet."""
-    runner, scheduler, clock = FakeRunner(), Scheduler(4), FakeClock()
-    steps, seen = StepRunner(runner, scheduler, clock), []
-    real = runner.prefill_fresh
-
-    def slow(first_row: int, ids: Ids, lengths: Ids) -> Logits:
-        clock.now += 2.0
-        return real(first_row, ids, lengths)
-
-    runner.prefill_fresh = slow  # type: ignore[method-assign]
+    clock, scheduler = FakeClock(), Scheduler(4)
+    steps, seen = StepRunner(SlowRunner(clock), scheduler, clock), list[Totals]()
     scheduler.enqueue(Sequence(request("a", SHORT, 5)))
     limits = Limits(4, 256, 16, padding=0.25)
     steps.run(plan_step(scheduler.view(), limits), lambda: seen.append(replace(steps.totals)))

@@ -105,6 +105,7 @@ def test_the_longest_path_that_the_kernel_takes_is_taken(tmp_path: Path) -> None
     name = "s" * (SOCKET_PATH_BYTES - len(os.fsencode(tmp_path)) - 1)
     with SocketClaim(tmp_path / name), socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / name))
+        assert (tmp_path / name).is_socket()
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_the_remedy(tmp_path: Path) -> None:

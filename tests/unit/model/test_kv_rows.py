@@ -120,6 +120,9 @@ def test_resting_gives_the_memory_back_and_keeps_the_addresses() -> None:
 def test_resting_is_harmless_at_any_time(make: Callable[[], Rows]) -> None:
     """Before the first use, and twice."""
     rows = make()
+    before = list(rows.pointers(0))
     rows.rest()
     rows.rest()
     fill(rows)
+    assert list(rows.pointers(0)) == before
+    assert [int(view(rows, 0, row).max()) for row in range(ROWS)] == list(range(1, ROWS + 1))

@@ -83,7 +83,9 @@ def test_the_same_seed_draws_the_same_tokens() -> None:
 
 def test_the_largest_seed_is_a_seed() -> None:
     """The contract's seeds are 64 bits without a sign."""
-    sampler(seed=2**64 - 1).draw(logits_of(), 0)
+    drawn = [sampler(seed=2**64 - 1).draw(logits_of(), position).token_id for position in range(20)]
+    assert drawn == [sampler(seed=2**64 - 1).draw(logits_of(), position).token_id for position in range(20)]
+    assert len(set(drawn)) > 1
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
@@ -201,7 +203,9 @@ def test_absurd_penalties_still_draw_a_token(penalty: float) -> None:
     one = sampler(0, 1, 2, repetition_penalty=penalty, presence_penalty=-2.0, frequency_penalty=-2.0)
     row = logits_of()
     for position in range(30):
-        one.accept(one.draw(row, position).token_id)
+        token = one.draw(row, position).token_id
+        assert 0 <= token < VOCAB
+        one.accept(token)
 
 
 def test_logprobs_are_the_log_softmax_of_the_models_own_logits() -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from autoglmd.errors import ModelUnsupportedError
-from autoglmd.model.bundle import CONFIG_FILE
+from autoglmd.model.bundle import CONFIG_FILE, read_bundle
 from autoglmd.model.runner import Ids, Logits
-from autoglmd.model.self_check import rows_are_independent
+from autoglmd.model.self_check import rows_are_independent, try_once
 from tests.support.fake_runner import FakeRunner
-from tests.support.fixture_models import TINY_MODELS, copy_bundle, edit_json, open_runner
+from tests.support.fixture_models import FOLDER, TINY_MODELS, copy_bundle, edit_json, open_runner
 
 
 def test_a_context_that_the_graph_does_not_have_is_refused_with_both_numbers(tmp_path: Path) -> None:
@@ -27,6 +27,23 @@ def test_rows_of_our_models_do_not_depend_on_one_another(name: str, tmp_path: Pa
     runner = open_runner(copy_bundle(name, tmp_path / "bundle"))
     assert rows_are_independent(runner)
     runner.close()
+
+
+class DisplacedRunner(FakeRunner):
+    """Tells of the column before the one that was asked for."""
+
+    def prefill(self, row: int, ids: Ids, past: int, *, final: bool) -> Logits:
+        """Logits of a prompt that is a token shorter."""
+        logits = super().prefill(row, ids, past, final=final)
+        return self._logits([row], [past + len(ids) - 1]) if final else logits
+
+
+def test_a_graph_that_tells_of_another_column_is_refused() -> None:
+    """Its input has our name and another meaning; every answer would begin with the wrong token."""
+    bundle = read_bundle(FOLDER / "tiny-int8")
+    try_once(FakeRunner(), bundle, chooses=True)
+    with pytest.raises(ModelUnsupportedError, match="has an input logits_indices and gives the logits of another"):
+        try_once(DisplacedRunner(), bundle, chooses=True)
 
 
 class PairingRunner(FakeRunner):

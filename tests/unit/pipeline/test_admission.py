@@ -100,3 +100,4 @@ def test_lines_of_two_models_do_not_fill_each_other() -> None:
     admission = Admission()
     fill(admission, Served())
     admission.enter(request("elsewhere", Served(1, 0)))
+    assert admission.count == 4

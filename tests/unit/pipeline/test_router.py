@@ -42,5 +42,8 @@ def test_a_closed_loop_is_nobody_to_tell() -> None:
     """An engine that outlives the loop by a step does not die of it."""
     loop = asyncio.new_event_loop()
     router = Router(loop)
+    heard: list[EngineEvent] = []
+    router.listen("a", heard.append)
     loop.close()
     router.deliver((Admitted("a", 0.0),))
+    assert heard == []
