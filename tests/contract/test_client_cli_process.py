@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -49,13 +50,13 @@ class Screen:
     def until(self, text: str) -> str:
         """Read until `text` has been written; returns all that was."""
         while text not in self.seen:
-            self.seen += os.read(self._main, 4096).decode(errors="replace")
+            self._read()
         return self.seen
 
     def until_prompt(self, after: str) -> None:
         """Read until the chat asks for input after `after`; keys pressed earlier would be lost."""
         while not re.search(re.escape(after) + r"[^>]*> ", self.seen):
-            self.seen += os.read(self._main, 4096).decode(errors="replace")
+            self._read()
 
     def type(self, text: str) -> None:
         """Press keys."""
@@ -68,6 +69,15 @@ class Screen:
     def wait(self) -> int:
         """Wait for the end; returns the exit code."""
         return self.process.wait(LIMIT_SECONDS)
+
+    def _read(self) -> None:
+        if not select.select([self._main], [], [], LIMIT_SECONDS)[0]:
+            raise AssertionError(f"nothing comes any more after {self.seen!r}")
+        try:
+            self.seen += os.read(self._main, 4096).decode(errors="replace")
+        except OSError as error:
+            # What a terminal says when nobody holds its other end.
+            raise AssertionError(f"it ended with {self.wait()} after {self.seen!r}") from error
 
     def close(self) -> None:
         """End it, if a test has failed before its end."""

@@ -195,7 +195,9 @@ class ScriptedServer(
             case status_pb2.Status():
                 context.abort_with_status(rpc_status.to_status(step))
             case Hang():
-                self.gone.wait(LIMIT_SECONDS)
+                left = threading.Event()
+                if context.add_callback(left.set):
+                    left.wait(LIMIT_SECONDS)
             case Break():
                 self._server.stop(None)
                 self.gone.wait(LIMIT_SECONDS)

@@ -13,6 +13,7 @@ from autoglmctl.answers import Answer, JsonAnswer, TextAnswer
 from autoglmctl.chat_commands import ChatCommands
 from autoglmctl.conversation import Conversation
 from autoglmctl.failures import render
+from autoglmctl.interruption import cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
 from autoglmctl.line_editor import LineEditor, history_path
 from autoglmctl.options import NO_SESSIONS_YET, ModelOption, SamplingOptions
@@ -61,43 +62,42 @@ class Repl:
     def run(self, options: dict[str, Any], *, stats: bool) -> None:
         """Go on until it ends."""
         while not self._commands.done:
-            text = self._read()
-            if text is None:
-                return
-            if text.startswith("/") and not text.startswith("//"):
-                self._commands.run(text)
-            elif text.strip():
-                self._turn(text.removeprefix("/") if text.startswith("//") else text, options, stats=stats)
-
-    def _read(self) -> str | None:
-        while True:
             try:
                 text = self._editor.read()
+                if text is None:
+                    break
+                self._take(text, options, stats=stats)
             except KeyboardInterrupt:
                 self._terminal.remark("\nCtrl-D or /exit leaves.")
-                continue
-            if text is None and self._editor.on_terminal:
-                self._terminal.write("\n")
-            return text
+        if self._editor.on_terminal and not self._commands.done:
+            self._terminal.write("\n")
+
+    def _take(self, text: str, options: dict[str, Any], *, stats: bool) -> None:
+        if text.startswith("/") and not text.startswith("//"):
+            self._commands.run(text)
+        elif text.strip():
+            self._turn(text.removeprefix("/") if text.startswith("//") else text, options, stats=stats)
 
     def _turn(self, text: str, options: dict[str, Any], *, stats: bool) -> None:
         from openglm import OpenGLMError
 
-        self._conversation.ask(text)
         answer = self._new_answer(stats=stats)
         try:
-            self._ask(answer, options)
+            self._ask(text, answer, options)
         except KeyboardInterrupt:
             self._terminal.remark("(stopped)")
         except OpenGLMError as error:
-            self._conversation.take_back()
             self._terminal.remark(render(error, as_json=self._invocation.json))
             return
-        self._conversation.answer(answer.text)
+        self._conversation.add(text, answer.text)
 
-    def _ask(self, answer: Answer, options: dict[str, Any]) -> None:
-        messages = self._conversation.messages
-        with closing(answer), self._client.stream(messages=messages, **options) as stream:
+    def _ask(self, text: str, answer: Answer, options: dict[str, Any]) -> None:
+        messages = self._conversation.messages_with(text)
+        with (
+            closing(answer),
+            self._client.stream(messages=messages, **options) as stream,
+            cancelled_by_ctrl_c(stream.cancel),
+        ):
             for event in stream:
                 answer.add(event)
             answer.finish()

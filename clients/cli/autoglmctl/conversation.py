@@ -15,21 +15,17 @@ class Conversation:
 
     @property
     def messages(self) -> list[Turn]:
-        """What the next request sends."""
+        """All that was said."""
         head = [{"role": "system", "content": self.system}] if self.system else []
         return head + self._turns
 
-    def ask(self, text: str) -> None:
-        """Add the user's next turn."""
-        self._turns.append({"role": "user", "content": text})
+    def messages_with(self, question: str) -> list[Turn]:
+        """What the next request sends. The question becomes a turn with its answer."""
+        return [*self.messages, _turn("user", question)]
 
-    def answer(self, text: str) -> None:
-        """Add the model's turn."""
-        self._turns.append({"role": "assistant", "content": text})
-
-    def take_back(self) -> None:
-        """Forget the last turn: it got no answer."""
-        self._turns.pop()
+    def add(self, question: str, answer: str) -> None:
+        """Add the user's turn and the model's."""
+        self._turns += _turn("user", question), _turn("assistant", answer)
 
     def clear(self) -> None:
         """Forget all turns; the system message stays."""
@@ -42,3 +38,7 @@ class Conversation:
         else:
             text = "\n\n".join(f"## {turn['role']}\n\n{turn['content']}" for turn in self.messages) + "\n"
         path.write_text(text, encoding="utf-8")
+
+
+def _turn(role: str, content: str) -> Turn:
+    return {"role": role, "content": content}

@@ -10,6 +10,7 @@ import typer
 from autoglmctl import exit_codes
 from autoglmctl.answers import Answer, JsonAnswer, JsonLines, TextAnswer
 from autoglmctl.failures import CommandError
+from autoglmctl.interruption import cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
 from autoglmctl.options import NO_SESSIONS_YET, ModelOption, SamplingOptions
 
@@ -67,7 +68,12 @@ def read_prompt(prompt: str) -> str:
 
 
 def _ask(invocation: Invocation, answer: Answer, request: dict[str, Any]) -> None:
-    with invocation.client() as client, closing(answer), client.stream(**request) as stream:
+    with (
+        invocation.client() as client,
+        closing(answer),
+        client.stream(**request) as stream,
+        cancelled_by_ctrl_c(stream.cancel),
+    ):
         for event in stream:
             answer.add(event)
         answer.finish()

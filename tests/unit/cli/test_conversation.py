@@ -14,8 +14,7 @@ from autoglmctl.terminal import Terminal
 def conversation() -> Conversation:
     """One question with its answer."""
     conversation = Conversation("Be brief.")
-    conversation.ask("你好")
-    conversation.answer("你好!")
+    conversation.add("你好", "你好!")
     return conversation
 
 
@@ -35,11 +34,10 @@ def test_no_system_message_means_none() -> None:
     assert Conversation().messages == []
 
 
-def test_an_unanswered_question_can_be_taken_back(conversation: Conversation) -> None:
-    """As if it had never been asked."""
+def test_a_question_is_no_turn_before_its_answer(conversation: Conversation) -> None:
+    """One that was refused is as if it had never been asked."""
     before = conversation.messages
-    conversation.ask("?")
-    conversation.take_back()
+    assert conversation.messages_with("?") == [*before, {"role": "user", "content": "?"}]
     assert conversation.messages == before
 
 
