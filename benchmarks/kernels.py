@@ -75,6 +75,8 @@ CASES = (
     Attention(16, 1, 2000),
 )
 HEADS, KV_HEADS, HEAD_DIM, CAPACITY = 16, 4, 64, 2560
+KINDS = ("FP32", "INT8 per tensor", "INT8 per channel", "as built")
+"""What attention may be over; what `model build` makes of INT8 per channel prefills in float."""
 KERNELS = {"blockwise": "0", "scores": "1"}
 """What the environment says to get each of the two CPU kernels; it is read where a session is made."""
 
@@ -91,7 +93,7 @@ def rows() -> None:
 
 def attention() -> None:
     """Print GroupQueryAttention's milliseconds per layer for each case, KV kind and kernel."""
-    columns = [(kind, kernel) for kind in ("FP32", "INT8 per tensor", "INT8 per channel") for kernel in KERNELS]
+    columns = [(kind, kernel) for kind in KINDS for kernel in KERNELS]
     print("rows x new after past | " + " | ".join(f"{kind}, {kernel}" for kind, kernel in columns))
     for case in CASES:
         times = [_attention_milliseconds(kind, kernel, case) for kind, kernel in columns]
@@ -161,7 +163,7 @@ def _linear(nodes: list[NodeProto], weights: dict[str, np.ndarray]) -> ModelProt
 
 def _attention_milliseconds(kind: str, kernel: str, case: Attention) -> float:
     os.environ["ORT_GQA_DISABLE_FLASH_ATTENTION"] = KERNELS[kernel]
-    session = _session(_attention_model(kind))
+    session = _session(_as_built() if kind == "as built" else _attention_model(kind))
     kv_type = np.float32 if kind == "FP32" else np.int8
     queries = np.random.default_rng(2).standard_normal((case.rows, case.new, (HEADS + 2 * KV_HEADS) * HEAD_DIM))
     binding = session.io_binding()
@@ -175,6 +177,16 @@ def _attention_milliseconds(kind: str, kernel: str, case: Attention) -> float:
         binding.bind_output(f"present_{side}", *place)
     binding.bind_output("y")
     return 1e3 * min(_cpu_seconds(session, binding) for _ in range(REPEATS))
+
+
+def _as_built() -> ModelProto:
+    import onnx_ir as ir
+
+    from autoglmctl.build.prefill_attention import prefill_in_float
+
+    model = ir.from_proto(_attention_model("INT8 per channel"))
+    prefill_in_float(model)
+    return ir.to_proto(model)
 
 
 def _attention_model(kind: str) -> ModelProto:

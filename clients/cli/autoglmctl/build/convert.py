@@ -15,6 +15,7 @@ from autoglmctl.build.groups import SMALLEST_GROUP, to_groups, workable_group
 from autoglmctl.build.kv_cache import KvScales, quantize_kv_cache
 from autoglmctl.build.options import Precision, Scheme, WeightOptions
 from autoglmctl.build.per_token import PerTokenRewriter
+from autoglmctl.build.prefill_attention import prefill_in_float
 
 FULL_LIMIT, REDUCED_LIMIT = 127, 63
 """Largest absolute integers of 8- and 7-bit weights."""
@@ -37,6 +38,7 @@ def convert(
         notes += _quantize_weights(model, options, progress)
     if scales is not None:
         quantize_kv_cache(model, scales)
+        prefill_in_float(model)
     graph.save(model, output)
     return tuple(notes)
 

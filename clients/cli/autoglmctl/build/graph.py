@@ -64,20 +64,17 @@ def projections(model: ir.Model) -> list[Projection]:
 
 
 def replace(node: ir.Node, new_nodes: list[ir.Node]) -> None:
-    """Put `new_nodes`, the last of which makes the result, in the place of `node`.
+    """Put `new_nodes`, the last of which makes the results, in the place of `node`.
 
-    The old result's name, type and shape pass on to the new one, also when it is an output of the graph.
+    The old results' names, types and shapes pass on to the new ones, also where they are outputs of the graph.
     """
     graph = _present(node.graph)
-    old, new = node.outputs[0], new_nodes[-1].outputs[0]
-    new.type, new.shape = old.type, old.shape
     graph.insert_before(node, new_nodes)
-    for index, value in enumerate(graph.outputs):
-        if value is old:
-            graph.outputs[index] = new
-    name, old.name = old.name, f"{old.name}/replaced"
-    new.name = name
-    old.replace_all_uses_with(new)
+    for old, new in zip(node.outputs, new_nodes[-1].outputs, strict=True):
+        new.type, new.shape = old.type, old.shape
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        name, old.name = old.name, f"{old.name}/replaced"
+        new.name = name
     graph.remove(node, safe=True)
 
 
@@ -106,6 +103,12 @@ def tensor_of(value: ir.Value) -> ir.TensorProtocol:
 def nodes_of_type(model: ir.Model, op_type: str) -> Iterable[ir.Node]:
     """Return the nodes of one operator, in the order of the graph."""
     return [node for node in model.graph if node.op_type == op_type]
+
+
+def attentions(model: ir.Model) -> list[ir.Node]:
+    """Return the nodes that continue the KV cache, in the order of the graph: an operator, or a choice of two."""
+    caches = {value.producer() for value in model.graph.outputs if (value.name or "").startswith("present.")}
+    return [node for node in model.graph if node in caches]
 
 
 def _is_constant(value: ir.Value | None) -> bool:

@@ -62,7 +62,7 @@ def prune_in_place(folder: Path) -> str | None:
 
 def one_position_only(model: ir.Model) -> str | None:
     """Drop all positions but the wanted one behind the last attention; return why not, if that cannot be done."""
-    attention = list(graph.nodes_of_type(model, "GroupQueryAttention"))[-1]
+    attention = graph.attentions(model)[-1]
     after = _nodes_after(attention.outputs[0])
     strange = sorted({node.op_type for node in after} - POSITION_WISE)
     if strange:

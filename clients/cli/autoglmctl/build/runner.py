@@ -75,9 +75,10 @@ class GraphRunner:
         feed: dict[str, Any] = {"input_ids": ids, "attention_mask": np.ones(ids.shape, dtype=np.int64)}
         if self.takes_positions:
             feed["position_ids"] = np.broadcast_to(np.arange(ids.shape[1], dtype=np.int64), ids.shape)
-        empty = (ids.shape[0], self.kv_shape.heads, 0, self.kv_shape.head_dim)
+        # As long as the window: what the graph gives back may be no longer than what it was given.
+        shape = (ids.shape[0], self.kv_shape.heads, ids.shape[1], self.kv_shape.head_dim)
         for name, kind in self.kv_types.items():
-            feed[f"past_key_values.{name}"] = np.zeros(empty, dtype=kind)
+            feed[f"past_key_values.{name}"] = np.zeros(shape, dtype=kind)
         return feed
 
 
