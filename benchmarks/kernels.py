@@ -70,6 +70,7 @@ CASES = (
     Attention(1, 512, 0),
     Attention(1, 128, 384),
     Attention(1, 128, 1920),
+    Attention(1, 2, 1920),
     Attention(1, 1, 2000),
     Attention(8, 1, 512),
     Attention(16, 1, 2000),

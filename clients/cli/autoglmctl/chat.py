@@ -92,12 +92,8 @@ class Repl:
         self._conversation.add(text, answer.text)
 
     def _ask(self, text: str, answer: Answer, options: dict[str, Any]) -> None:
-        messages = self._conversation.messages_with(text)
-        with (
-            closing(answer),
-            self._client.stream(messages=messages, **options) as stream,
-            cancelled_by_ctrl_c(stream.cancel),
-        ):
+        stream = self._client.stream(messages=self._conversation.messages_with(text), **options)
+        with cancelled_by_ctrl_c(stream.cancel), closing(answer), stream:
             for event in stream:
                 answer.add(event)
             answer.finish()

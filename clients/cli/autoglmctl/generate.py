@@ -68,15 +68,12 @@ def read_prompt(prompt: str) -> str:
 
 
 def _ask(invocation: Invocation, answer: Answer, request: dict[str, Any]) -> None:
-    with (
-        invocation.client() as client,
-        closing(answer),
-        client.stream(**request) as stream,
-        cancelled_by_ctrl_c(stream.cancel),
-    ):
-        for event in stream:
-            answer.add(event)
-        answer.finish()
+    with invocation.client() as client:
+        stream = client.stream(**request)
+        with cancelled_by_ctrl_c(stream.cancel), closing(answer), stream:
+            for event in stream:
+                answer.add(event)
+            answer.finish()
 
 
 def _standard_input() -> str:

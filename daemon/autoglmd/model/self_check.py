@@ -41,8 +41,9 @@ def try_once(runner: ModelRunner, bundle: Bundle, *, chooses: bool) -> None:
         )
     if chooses and np.abs(told - logits).max() > _ALIKE * np.ptp(logits):
         raise ModelUnsupportedError(
-            f"{bundle.graph} has an input {LOGITS_INDICES} and gives the logits of another column than the one that it "
-            "names. Build it with `autoglmctl model build`."
+            f"{bundle.graph}: a prompt's last token has other logits in a prefill than in a decode. Its input "
+            f"{LOGITS_INDICES} means something else, or this onnxruntime's two ways through attention disagree. "
+            "Build it anew with `autoglmctl model build` and this onnxruntime."
         )
     try:
         runner.decode(ids[:1], np.array([context - 1]))

@@ -62,18 +62,22 @@ def test_an_error_without_ctrl_c_passes() -> None:
         answer()
 
 
-def test_a_second_ctrl_c_raises_at_once() -> None:
-    """For whoever waits for a cancellation that does not come."""
-    reached = []
+def test_a_ctrl_c_that_is_repeated_later_raises_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For whoever waits for a cancellation that does not come; one that comes twice is one."""
+    now, reached = [100.0], []
+    monkeypatch.setattr("autoglmctl.interruption.time.monotonic", lambda: now[0])
 
     def answer() -> None:
         with cancelled_by_ctrl_c(lambda: None):
             press(2)
-            reached.append("went on")
+            reached.append("a second press at once")
+            now[0] += 2
+            press()
+            reached.append("a press later")
 
     with pytest.raises(KeyboardInterrupt):
         answer()
-    assert reached == []
+    assert reached == ["a second press at once"]
 
 
 def test_the_handler_before_is_the_handler_after() -> None:

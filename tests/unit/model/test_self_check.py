@@ -42,8 +42,13 @@ def test_a_graph_that_tells_of_another_column_is_refused() -> None:
     """Its input has our name and another meaning; every answer would begin with the wrong token."""
     bundle = read_bundle(FOLDER / "tiny-int8")
     try_once(FakeRunner(), bundle, chooses=True)
-    with pytest.raises(ModelUnsupportedError, match="has an input logits_indices and gives the logits of another"):
+    with pytest.raises(ModelUnsupportedError, match="a prompt's last token has other logits"):
         try_once(DisplacedRunner(), bundle, chooses=True)
+
+
+def test_only_graphs_that_are_told_a_column_are_asked_for_it() -> None:
+    """The others' first tokens come of the kernel that the next ones come of, or of every column's logits."""
+    try_once(DisplacedRunner(), read_bundle(FOLDER / "tiny-int8"), chooses=False)
 
 
 class PairingRunner(FakeRunner):

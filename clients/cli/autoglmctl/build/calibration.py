@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from autoglmctl.build import graph
+from autoglmctl.build import attention, graph
 from autoglmctl.build.kv_cache import KvScales
 from autoglmctl.build.options import KvGranularity, KvOptions
 from autoglmctl.build.runner import GraphRunner
 from autoglmctl.build.thresholds import find_thresholds
 
 INTEGER_LIMIT = 127
-COS_CACHE_INPUT = 7
-"""Position in GroupQueryAttention's inputs."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Rotary:
 
 def rotaries(model: ir.Model) -> list[Rotary]:
     """Read each attention layer's rotation from the graph, layers in order."""
-    return [_rotary(node) for node in graph.nodes_of_type(model, "GroupQueryAttention")]
+    return [_rotary(node) for node in graph.nodes_of_type(model, attention.OPERATOR)]
 
 
 def calibrate(
@@ -89,9 +87,5 @@ def _scales(samples: np.ndarray, options: KvOptions) -> np.ndarray:
 
 
 def _rotary(node: ir.Node) -> Rotary:
-    cosines = node.inputs[COS_CACHE_INPUT]
-    turns = node.attributes.get_int("do_rotary", 0)
-    if not turns or cosines is None or cosines.const_value is None:
-        return Rotary(0, interleaved=False)
-    dimensions = 2 * int(graph.tensor_of(cosines).shape.numpy()[1])
-    return Rotary(dimensions, interleaved=bool(node.attributes.get_int("rotary_interleaved", 0)))
+    interleaved = bool(attention.setting(node, "rotary_interleaved"))
+    return Rotary(attention.turned_dimensions(node) or 0, interleaved)

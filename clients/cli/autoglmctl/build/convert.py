@@ -38,7 +38,8 @@ def convert(
         notes += _quantize_weights(model, options, progress)
     if scales is not None:
         quantize_kv_cache(model, scales)
-        prefill_in_float(model)
+        note = prefill_in_float(model)
+        notes += [note] if note else []
     graph.save(model, output)
     return tuple(notes)
 

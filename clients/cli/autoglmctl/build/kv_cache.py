@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from autoglmctl.build import graph
-
-K_SCALE_INPUT, V_SCALE_INPUT = 12, 13
-"""Positions in GroupQueryAttention's inputs, onnxruntime 1.31."""
+from autoglmctl.build import attention, graph
+from autoglmctl.build.attention import Input
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class KvScales:
 
 def quantize_kv_cache(model: ir.Model, scales: list[KvScales]) -> None:
     """Make past and present int8: value = integer * scale; layers in order."""
-    attentions = list(graph.nodes_of_type(model, "GroupQueryAttention"))
+    attentions = list(graph.nodes_of_type(model, attention.OPERATOR))
     if len(attentions) != len(scales):
         raise ValueError(f"{len(attentions)} attention layers, but scales for {len(scales)}")
     for number, (node, scale) in enumerate(zip(attentions, scales, strict=True)):
@@ -36,9 +34,9 @@ def quantize_kv_cache(model: ir.Model, scales: list[KvScales]) -> None:
 
 
 def _attach(node: ir.Node, key: ir.Value, value: ir.Value, *, per_channel: bool) -> None:
-    node.resize_inputs(max(len(node.inputs), V_SCALE_INPUT + 1))
-    node.replace_input_with(K_SCALE_INPUT, key)
-    node.replace_input_with(V_SCALE_INPUT, value)
+    node.resize_inputs(max(len(node.inputs), Input.V_SCALE + 1))
+    node.replace_input_with(Input.K_SCALE, key)
+    node.replace_input_with(Input.V_SCALE, value)
     kind = "PER_CHANNEL" if per_channel else "PER_TENSOR"
     for name, setting in (("k_quant_type", kind), ("v_quant_type", kind)):
         node.attributes[name] = ir.AttrString(name, setting)
