@@ -156,6 +156,11 @@ class Daemon:
         self._notifier.stopping(STOP_SECONDS + self._config.server.drain_seconds + 2 * LAST_WORDS_SECONDS)
         self._preparer.stop()
         await self._edge.drain()
+        if self._gateway.admission.count:
+            log.info(
+                "draining; another signal ends the streams now",
+                extra={"streams": self._gateway.admission.count, "seconds": self._config.server.drain_seconds},
+            )
         late = await self._gateway.drain(self._config.server.drain_seconds)
         if late:
             log.warning("streams ended by the drain limit", extra={"streams": late})

@@ -103,7 +103,8 @@ def test_stream_without_json_is_a_usage_error(autoglmctl: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "exit_code", "remark"), [("CANCELLED", 1, "(cancelled)\n"), ("LENGTH", 0, "(ended at max_tokens)\n")]
+    ("reason", "exit_code", "remark"),
+    [("CANCELLED", 1, "(cancelled)\n"), ("LENGTH", 0, "(ended at max_tokens or at the end of the context)\n")],
 )
 def test_half_an_answer_is_called_so(
     server: ScriptedServer, autoglmctl: Command, reason: str, exit_code: int, remark: str

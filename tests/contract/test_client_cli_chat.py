@@ -37,10 +37,10 @@ def test_chat_from_a_pipe_keeps_the_conversation(server: ScriptedServer, tmp_pat
 
 
 def test_chat_goes_on_after_an_error(server: ScriptedServer) -> None:
-    """A refused question is said, forgotten, and does not end the conversation."""
+    """A refused question is said and forgotten, and the conversation goes on; the exit code tells a script of it."""
     server.play([FULL], answer("B"))
     done = chat(server, stdin="one\ntwo\n")
-    assert (done.exit_code, done.stdout) == (0, "B\n")
+    assert (done.exit_code, done.stdout) == (4, "B\n")
     assert "Queue full" in done.stderr
     assert [turn.content for turn in server.requests[1].chat.messages] == ["two"]
 

@@ -20,6 +20,7 @@ from tests.support.scripted_server import (
     answer,
     finished,
     prefill,
+    refusal,
     started,
     token,
 )
@@ -174,6 +175,22 @@ def test_chat_on_a_terminal_stops_an_answer_and_goes_on(
     history = tmp_path / "autoglmctl" / "history"
     assert history.read_text().splitlines()[-2:] == ["one", "two"]
     assert history.stat().st_mode & 0o777 == 0o600
+
+
+def test_chat_says_how_to_begin_anew_where_the_conversation_is_too_long(
+    server: ScriptedServer, on_screen: Start
+) -> None:
+    """A question of two letters cannot be shortened."""
+    server.answer("GetModel", MODEL)
+    server.play(answer("whole"), [refusal("OUT_OF_RANGE", "PROMPT_TOO_LONG", prompt_tokens=4101, counted=True)])
+    screen = on_screen("chat", "--socket", str(server.path))
+    screen.until_prompt("Ctrl-D leaves")
+    screen.type("one\n")
+    screen.until_prompt("whole")
+    screen.type("hi\n")
+    screen.until_prompt("/clear begins it anew")
+    screen.type("\x04")
+    assert screen.wait() == 0
 
 
 def test_chat_says_at_once_that_no_daemon_runs(on_screen: Start, tmp_path: Path) -> None:

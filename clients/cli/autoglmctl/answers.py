@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _EVENT_NAMES = {"PrefillProgress": "prefill"}
 # What a reader of the text alone could take for its end.
-_CUT_SHORT = {"cancelled": "(cancelled)", "length": "(ended at max_tokens)"}
+_CUT_SHORT = {"cancelled": "(cancelled)", "length": "(ended at max_tokens or at the end of the context)"}
 
 
 class Answer(Protocol):

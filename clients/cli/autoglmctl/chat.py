@@ -12,14 +12,14 @@ import typer
 from autoglmctl.answers import Answer, JsonAnswer, TextAnswer
 from autoglmctl.chat_commands import ChatCommands
 from autoglmctl.conversation import Conversation
-from autoglmctl.failures import render
-from autoglmctl.interruption import cancelled_by_ctrl_c
+from autoglmctl.failures import exit_code_of, render
+from autoglmctl.interruption import CtrlCAtPrompt, cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
 from autoglmctl.line_editor import LineEditor, history_path
 from autoglmctl.options import NO_SESSIONS_YET, ModelOption, SamplingOptions
 
 if TYPE_CHECKING:
-    from openglm import Client
+    from openglm import Client, OpenGLMError
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,18 @@ def chat(invocation: Invocation, model: ModelOption, sampling: SamplingOptions, 
             invocation.terminal.remark(
                 f"{served.name} {served.version or served.state}. /help shows the commands, Ctrl-D leaves."
             )
-        Repl(invocation, client, editor, Conversation(how.system)).run(options, stats=how.stats)
+        repl = Repl(invocation, client, editor, Conversation(how.system))
+        repl.run(options, stats=how.stats)
+    if repl.exit_code:
+        raise typer.Exit(repl.exit_code)
 
 
 class Repl:
-    """Reads, asks, prints, until the end of input or /exit. Owns the conversation."""
+    """Reads, asks, prints, until the end of input or /exit. Owns the conversation.
+
+    Attributes:
+        exit_code: of the first question from a pipe that got no answer; 0 where a person has seen it.
+    """
 
     def __init__(self, invocation: Invocation, client: Client, editor: LineEditor, conversation: Conversation) -> None:
         self._invocation = invocation
@@ -58,17 +65,20 @@ class Repl:
         self._editor = editor
         self._conversation = conversation
         self._commands = ChatCommands(conversation, self._terminal)
+        self.exit_code = 0
 
     def run(self, options: dict[str, Any], *, stats: bool) -> None:
         """Go on until it ends."""
-        while not self._commands.done:
-            try:
-                text = self._editor.read()
+        with CtrlCAtPrompt() as prompt:
+            while not self._commands.done:
+                try:
+                    text = prompt.read(self._editor.read)
+                except KeyboardInterrupt:
+                    self._terminal.remark("\nCtrl-D or /exit leaves.")
+                    continue
                 if text is None:
                     break
                 self._take(text, options, stats=stats)
-            except KeyboardInterrupt:
-                self._terminal.remark("\nCtrl-D or /exit leaves.")
         if self._editor.on_terminal and not self._commands.done:
             self._terminal.write("\n")
 
@@ -88,8 +98,15 @@ class Repl:
             self._terminal.remark("(stopped)")
         except OpenGLMError as error:
             self._terminal.remark(render(error, as_json=self._invocation.json))
+            self._refused(error)
             return
         self._conversation.add(text, answer.text)
+
+    def _refused(self, error: OpenGLMError) -> None:
+        if not self._editor.on_terminal:
+            self.exit_code = self.exit_code or exit_code_of(error)
+        elif error.code == "PROMPT_TOO_LONG" and self._conversation.messages:
+            self._terminal.remark("The whole conversation is sent with each question; /clear begins it anew.")
 
     def _ask(self, text: str, answer: Answer, options: dict[str, Any]) -> None:
         stream = self._client.stream(messages=self._conversation.messages_with(text), **options)

@@ -9,6 +9,8 @@ from openglm._errors import DeadlineExceededError, ModelNotReadyError, OpenGLMEr
 
 # Between two tries while a model is loading: it takes seconds, and each try is small.
 _LOADING_PAUSE_SECONDS = 1.0
+# gRPC counts a deadline in nanoseconds of 64 bits: what lies beyond the year 2262 would have passed already.
+_LONGEST_TIMEOUT_SECONDS = 1e9
 
 
 def _say_nothing(_error: OpenGLMError, _seconds: float) -> None:
@@ -50,6 +52,7 @@ class Attempts:
 
     def __init__(self, policy: RetryPolicy, timeout: float | None) -> None:
         self._policy = policy
+        timeout = None if timeout is None else min(timeout, _LONGEST_TIMEOUT_SECONDS)
         self._timeout = timeout
         self._deadline = None if timeout is None else policy.clock() + timeout
         self._failed = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoglmctl.interruption import cancelled_by_ctrl_c
+from autoglmctl.interruption import CtrlCAtPrompt, cancelled_by_ctrl_c
 
 LIMIT_SECONDS = 10.0
 
@@ -94,3 +94,34 @@ def test_where_ctrl_c_is_ignored_it_stays_ignored() -> None:
     with cancelled_by_ctrl_c(lambda: pytest.fail("cancelled")):
         press()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_ctrl_c_at_the_prompt_is_raised_there_and_only_there() -> None:
+    """A key that is held down must not get in between two prompts."""
+    with CtrlCAtPrompt() as prompt:
+        press()
+        with pytest.raises(KeyboardInterrupt):
+            prompt.read(press)
+        press(3)
+        assert prompt.read(lambda: "text") == "text"
+        press()
+
+
+def test_the_prompts_handler_is_for_the_prompt_only() -> None:
+    """And an answer's handler gives it back."""
+    before = signal.getsignal(signal.SIGINT)
+    with CtrlCAtPrompt() as prompt:
+        at_prompt = signal.getsignal(signal.SIGINT)
+        with cancelled_by_ctrl_c(lambda: None):
+            pass
+        assert signal.getsignal(signal.SIGINT) == at_prompt
+        with pytest.raises(KeyboardInterrupt):
+            prompt.read(press)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_at_the_prompt_an_ignored_ctrl_c_stays_ignored() -> None:
+    """As with an answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with CtrlCAtPrompt() as prompt:
+        assert prompt.read(lambda: signal.getsignal(signal.SIGINT)) is signal.SIG_IGN

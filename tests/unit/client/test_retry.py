@@ -100,3 +100,11 @@ def test_a_wait_past_the_timeout_is_not_begun() -> None:
 def test_without_a_timeout_there_is_no_limit() -> None:
     """None is passed on to gRPC as it is."""
     assert Attempts(RetryPolicy(), None).remaining() is None
+
+
+@pytest.mark.parametrize("seconds", [9e9, 1e12, 1e30])
+def test_a_timeout_beyond_what_grpc_can_count_is_a_very_long_one(seconds: float) -> None:
+    """Its nanoseconds would overflow, and the call be over before it began."""
+    remaining = Attempts(RetryPolicy(clock=lambda: 0.0), seconds).remaining()
+    assert remaining is not None
+    assert 1e8 < remaining < 7e9

@@ -63,7 +63,7 @@ def require_extra() -> None:
     missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
     if missing:
         raise NotSupportedError(
-            f"Building models needs {', '.join(missing)}. Install them: pip install 'autoglmd[build]'."
+            f"Building models needs {', '.join(missing)}. Install them: pip install '.[build]' in the repository."
         )
 
 
