@@ -153,7 +153,7 @@ def test_without_the_extra_the_remedy_is_named(options: BuildOptions, monkeypatc
     """The daemon's own installation has no torch; building says how to get it."""
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    with pytest.raises(NotSupportedError, match=r"needs torch.*pip install 'autoglmd\[build\]'"):
+    with pytest.raises(NotSupportedError, match=r"needs torch.*pip install '\.\[build\]'"):
         build_model(options, _ignore)
 
 
