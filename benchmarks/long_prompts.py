@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +47,11 @@ def _load(folder: Path) -> OrtRunner:
 
 
 def _turn(runner: OrtRunner, ids: np.ndarray) -> tuple[float, ...]:
-    few = statistics.median(_seconds(lambda: runner.prefill(0, ids[:16], 0, final=True)) for _ in range(STEPS))
+    few = statistics.median(_seconds(partial(runner.prefill, 0, ids[:16], 0, final=True)) for _ in range(STEPS))
     starts = range(0, TOKENS, CHUNK)
-    chunks = [_seconds(lambda: runner.prefill(0, ids[at : at + CHUNK], at, final=True)) for at in starts]  # noqa: B023
+    chunks = [_seconds(partial(runner.prefill, 0, ids[at : at + CHUNK], at, final=True)) for at in starts]
     places = (np.array([TOKENS + step]) for step in range(STEPS))
-    decode = statistics.median(_seconds(lambda: runner.decode(ids[:1], place)) for place in places)  # noqa: B023
+    decode = statistics.median(_seconds(partial(runner.decode, ids[:1], place)) for place in places)
     return sum(chunks), max(chunks), 1e3 * few, 1e3 * decode
 
 

@@ -105,7 +105,7 @@ def test_integers_are_those_of_the_int8_kernel_on_the_border_between_two_as_well
 def test_an_attention_that_is_not_known_keeps_its_kernel() -> None:
     """Said in the report, instead of a second way that computes something else."""
     model = _attention(())
-    (node,) = graph.nodes_of_type(model, attention.OPERATOR)
+    (node,) = attention.layers(model)
     node.replace_input_with(Input.POSITIONS, node.inputs[Input.LENGTHS])
     assert "inputs that are not known" in str(prefill_in_float(model))
     assert [each.op_type for each in model.graph] == [attention.OPERATOR]

@@ -117,14 +117,14 @@ def test_an_empty_engine_always_starts_somebody(limits: Limits, line: list[Waiti
     assert line[0].sequence_id in plan_step(view(*line), limits).admitted
 
 
-def everyone_starts(sim: Simulation, stream: Callable[[], Waiting], watched: str) -> int:
-    """Run with a line that is refilled in every step. Returns after how many steps the watched one had its row."""
+def everyone_starts(sim: Simulation, stream: Callable[[], Waiting], watched: str) -> int | None:
+    """Run with a line that is refilled in every step. Returns the step that gave the watched one its row."""
     work = sum(-(-entry.prefill // (sim.limits.chunk_tokens // 2)) + LONGEST_OUTPUT + 1 for entry in sim.line)
     for step in range(work + 1):
         sim.line += [stream() for _ in range(max(0, 12 - len(sim.line)))]
         if watched in sim.step().admitted:
             return step
-    raise AssertionError(f"{watched} has no row after {work} steps")
+    return None
 
 
 @settings(max_examples=60)
@@ -134,7 +134,7 @@ def test_nobody_waits_for_ever(limits: Limits, ahead: list[Waiting], data: st.Da
     victim = data.draw(entries)
     pattern = itertools.cycle(data.draw(st.lists(st.tuples(lengths, st.integers(1, LONGEST_OUTPUT)), min_size=1)))
     sim = Simulation(limits, [*ahead, victim])
-    everyone_starts(sim, lambda: waiting(*next(pattern)), victim.sequence_id)
+    assert everyone_starts(sim, lambda: waiting(*next(pattern)), victim.sequence_id) is not None
 
 
 def test_a_tiny_prompt_is_not_starved_by_pairs_that_fill_the_budget() -> None:

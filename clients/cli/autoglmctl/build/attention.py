@@ -28,6 +28,12 @@ class Input(IntEnum):
     V_SCALE = 13
 
 
+def layers(model: ir.Model) -> list[ir.Node]:
+    """Return the nodes that continue the KV cache, in the order of the graph: the operator, or a choice of two."""
+    caches = {value.producer() for value in model.graph.outputs if (value.name or "").startswith("present.")}
+    return [node for node in model.graph if node in caches]
+
+
 def inputs_of(node: ir.Node) -> list[ir.Value | None]:
     """Return one entry per `Input`, and those behind that we do not know."""
     return [*node.inputs, *[None] * (len(Input) - len(node.inputs))]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from autoglmctl.build import attention, graph
+from autoglmctl.build import attention
 from autoglmctl.build.kv_cache import KvScales
 from autoglmctl.build.options import KvGranularity, KvOptions
 from autoglmctl.build.runner import GraphRunner
@@ -34,7 +34,7 @@ class Rotary:
 
 def rotaries(model: ir.Model) -> list[Rotary]:
     """Read each attention layer's rotation from the graph, layers in order."""
-    return [_rotary(node) for node in graph.nodes_of_type(model, attention.OPERATOR)]
+    return [_rotary(node) for node in attention.layers(model)]
 
 
 def calibrate(

@@ -105,12 +105,6 @@ def nodes_of_type(model: ir.Model, op_type: str) -> Iterable[ir.Node]:
     return [node for node in model.graph if node.op_type == op_type]
 
 
-def attentions(model: ir.Model) -> list[ir.Node]:
-    """Return the nodes that continue the KV cache, in the order of the graph: an operator, or a choice of two."""
-    caches = {value.producer() for value in model.graph.outputs if (value.name or "").startswith("present.")}
-    return [node for node in model.graph if node in caches]
-
-
 def _is_constant(value: ir.Value | None) -> bool:
     return value is not None and value.const_value is not None
 

@@ -21,7 +21,7 @@ class KvScales:
 
 def quantize_kv_cache(model: ir.Model, scales: list[KvScales]) -> None:
     """Make past and present int8: value = integer * scale; layers in order."""
-    attentions = list(graph.nodes_of_type(model, attention.OPERATOR))
+    attentions = attention.layers(model)
     if len(attentions) != len(scales):
         raise ValueError(f"{len(attentions)} attention layers, but scales for {len(scales)}")
     for number, (node, scale) in enumerate(zip(attentions, scales, strict=True)):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from autoglmctl.build import graph
+from autoglmctl.build import attention, graph
 from autoglmd.model.graph_io import LOGITS_INDICES
 
 POSITION_WISE = frozenset(
@@ -62,13 +62,13 @@ def prune_in_place(folder: Path) -> str | None:
 
 def one_position_only(model: ir.Model) -> str | None:
     """Drop all positions but the wanted one behind the last attention; return why not, if that cannot be done."""
-    attention = graph.attentions(model)[-1]
-    after = _nodes_after(attention.outputs[0])
+    last = attention.layers(model)[-1]
+    after = _nodes_after(last.outputs[0])
     strange = sorted({node.op_type for node in after} - POSITION_WISE)
     if strange:
         return NOT_PRUNED.format(", ".join(strange))
     entrances = _entrances(after)
-    wanted = _wanted_indices(model, attention.outputs[0])
+    wanted = _wanted_indices(model, last.outputs[0])
     for value in entrances:
         _keep_wanted(model, value, wanted, after)
     model.graph.sort()
