@@ -14,6 +14,7 @@ from typing import Any
 
 from autoglmd.config import Config, load_config
 from autoglmd.errors import AutoglmError, ConfigError
+from autoglmd.host.places import usable_places
 from autoglmd.model.bundle import resolve_folder
 from autoglmd.telemetry.log import configure_logging
 
@@ -38,14 +39,14 @@ def _run_check(options: argparse.Namespace) -> None:
     # Imported late, here and below: --help needs no gRPC and no onnxruntime.
     from autoglmd.edge.credentials import listen_addresses, server_credentials
 
-    config = load_config(options.config)
+    config = load_config(options.config, defaults=_defaults())
     listen_addresses(config.server)
     server_credentials(config.server)
     _print_config(config)
 
 
 def _run_serve(options: argparse.Namespace) -> None:
-    config = load_config(options.config, _overrides(options))
+    config = load_config(options.config, _overrides(options), _defaults())
     form = config.log.format
     configure_logging(config.log.level, form if form != "auto" else "text" if sys.stderr.isatty() else "json")
     try:
@@ -91,6 +92,11 @@ def _leave_threads_behind() -> None:
     if any(thread.name.startswith(COMPUTING_THREADS) for thread in threading.enumerate()):
         sys.stderr.flush()
         os._exit(EXIT_OK)
+
+
+def _defaults() -> dict[str, Any]:
+    places = usable_places(os.environ)
+    return {"state_dir": str(places.state_dir), "server": {"socket": str(places.socket)}}
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:

@@ -43,7 +43,11 @@ def _key(default: Any, text: str, **bounds: Any) -> Any:
 class ServerConfig:
     """[server]: where the daemon listens, and how it stops."""
 
-    socket: Path = _key(DEFAULT_SOCKET, "The Unix socket. Who may open it may use the daemon.")
+    socket: Path = _key(
+        DEFAULT_SOCKET,
+        "The Unix socket. Who may open it may use the daemon. Unset, for a user who cannot write there: "
+        "`$XDG_RUNTIME_DIR/autoglmd/autoglmd.sock`.",
+    )
     socket_mode: int = _key(0o660, "Permission bits of the socket, as TOML octal (0o660).", low=0, high=0o777)
     socket_group: str | None = _key(None, "Group that owns the socket. Unset: the daemon's own.")
     listen: str | None = _key(
@@ -125,12 +129,15 @@ def standard_models(engine: EngineConfig, state_dir: Path) -> dict[str, ModelCon
     }
 
 
-def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: Path | None, overrides: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Config:
     """Read a TOML file; `None` gives the defaults.
 
     Args:
         path: the file.
         overrides: a table that goes over the file's, as the command line gives it; its models are all there are.
+        defaults: a table that the file's goes over, for what depends on the user.
 
     Raises:
         ConfigError: the file is missing, not TOML, or has a key or value that we do not take.
@@ -138,7 +145,7 @@ def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -
     table = {} if path is None else _read_toml(path)
     if overrides and "models" in overrides:
         table.pop("models", None)
-    return parse_config(_merged(table, overrides or {}), str(path or "defaults"))
+    return parse_config(_merged(_merged(defaults or {}, table), overrides or {}), str(path or "defaults"))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where a daemon listens: the forms an address can have, and where to look when none was given."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ def default_candidates(environ: Mapping[str, str]) -> tuple[Address, ...]:
 def default_address(environ: Mapping[str, str]) -> Address:
     """The first candidate that is there; if none is, the first of all."""
     candidates = default_candidates(environ)
-    there = (place for place in candidates if place.path is None or place.path.exists())
+    # Path.exists would raise where we may not look into the system's folder.
+    there = (place for place in candidates if place.path is None or os.path.exists(place.path))  # noqa: PTH110
     return next(there, candidates[0])
 
 

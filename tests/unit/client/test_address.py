@@ -76,3 +76,8 @@ def test_the_users_socket_is_taken_where_the_systems_is_missing(tmp_path: Path) 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
     assert default_address(environ).path == path
+
+
+def test_a_place_that_may_not_be_looked_at_is_passed_over() -> None:
+    """As the system's folder may be, to who is not in its group; here it is a name that the kernel refuses."""
+    assert default_address({"XDG_RUNTIME_DIR": "/" + "x" * 300}).path == SYSTEM_SOCKET

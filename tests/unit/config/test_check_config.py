@@ -14,8 +14,11 @@ def check(tmp_path: Path, text: str) -> int:
     return main(["check-config", "--config", str(file)])
 
 
-def test_a_sound_file_is_shown_as_it_was_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sound_file_is_shown_as_it_was_understood(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The socket, the models, and which of them are not there."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     assert check(tmp_path, '[models.mine]\npath = "/nowhere"\n') == EXIT_OK
     shown = capsys.readouterr().out
     assert "/run/autoglmd/autoglmd.sock" in shown

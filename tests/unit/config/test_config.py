@@ -105,6 +105,16 @@ def test_the_command_line_goes_over_the_file(tmp_path: Path) -> None:
     assert (config.log.level, config.log.format) == ("error", "text")
 
 
+def test_the_file_goes_over_what_depends_on_the_user(tmp_path: Path) -> None:
+    """Both the command line and the file win over the places that this user can write to."""
+    own = {"state_dir": "/own", "server": {"socket": "/own.sock"}}
+    path = written(tmp_path, '[server]\nsocket = "/a"')
+    assert (config := load_config(path, None, own)).state_dir == Path("/own")
+    assert config.server.socket == Path("/a")
+    assert load_config(path, {"state_dir": "/b"}, own).state_dir == Path("/b")
+    assert load_config(None, None, own).server.socket == Path("/own.sock")
+
+
 def test_nothing_changes_after_loading() -> None:
     """The whole configuration is frozen."""
     config = load_config(None)
