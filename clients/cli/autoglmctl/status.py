@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,19 +24,22 @@ def status(
     ] = 0.0,
 ) -> None:
     """Show the daemon's state, its models and its engines' counters."""
-    with invocation.client() as client:
-        answer = _when_serving(client, time.monotonic() + wait) if wait else client.status()
+    answer = _when_serving(invocation.client, time.monotonic() + wait)
     invocation.show(answer, lambda: _tables(answer))
 
 
-def _when_serving(client: Client, deadline: float) -> DaemonStatus:
-    """Ask until the daemon serves; at the deadline its last answer, or the error that there was none, stands."""
+def _when_serving(connect: Callable[[], Client], deadline: float) -> DaemonStatus:
+    """Ask until the daemon serves; at the deadline its last answer, or the error that there was none, stands.
+
+    Each time anew: which of the default places is the daemon's, a client sees only when its socket is there.
+    """
     from openglm import UnavailableError
 
     while True:
         late = time.monotonic() >= deadline
         try:
-            answer = client.status()
+            with connect() as client:
+                answer = client.status()
             if answer.state == "serving" or late:
                 return answer
         except UnavailableError:
