@@ -7,15 +7,16 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from autoglmd.config import Config, load_config
+from autoglmd.config import Config, ModelConfig, load_config
 from autoglmd.errors import AutoglmError, ConfigError
 from autoglmd.host.places import usable_places
-from autoglmd.model.bundle import resolve_folder
+from autoglmd.host.sockets import group_id
+from autoglmd.model.bundle import read_bundle, resolve_folder
 from autoglmd.telemetry.log import configure_logging
 
 EXIT_OK = 0
@@ -30,19 +31,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except AutoglmError as error:
-        print(f"autoglmd: {error.code}: {error.message}", file=sys.stderr)  # noqa: T201 - the last word to a shell
+        _tell(error)
         return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
     return EXIT_OK
 
 
+def _tell(error: AutoglmError) -> None:
+    print(f"autoglmd: {error.code}: {error.message}", file=sys.stderr)  # noqa: T201 - the last word to a shell
+
+
 def _run_check(options: argparse.Namespace) -> None:
+    config = load_config(options.config, defaults=_defaults())
+    # One that is about the file comes last: main() tells that one, and its kind is the exit status.
+    refusals = sorted(_refusals(config), key=lambda error: isinstance(error, ConfigError))
+    for error in refusals[:-1]:
+        _tell(error)
+    if refusals:
+        raise refusals[-1]
+    _print_config(config)
+
+
+def _refusals(config: Config) -> Iterator[AutoglmError]:
+    """What would end a start with this configuration, each as the start would say it."""
     # Imported late, here and below: --help needs no gRPC and no onnxruntime.
     from autoglmd.edge.credentials import listen_addresses, server_credentials
 
-    config = load_config(options.config, defaults=_defaults())
-    listen_addresses(config.server)
-    server_credentials(config.server)
-    _print_config(config)
+    server = config.server
+    default = config.models[config.default_model]
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: listen_addresses(server),
+        lambda: server_credentials(server),
+        lambda: server.socket_group and group_id(server.socket, server.socket_group),
+        lambda: read_bundle(resolve_folder(default.path)),
+    )
+    return filter(None, map(_refusal, checks))
+
+
+def _refusal(check: Callable[[], object]) -> AutoglmError | None:
+    try:
+        check()
+    except AutoglmError as error:
+        return error
+    return None
 
 
 def _run_serve(options: argparse.Namespace) -> None:
@@ -59,7 +89,6 @@ def _run_serve(options: argparse.Namespace) -> None:
 
 
 def _run_prepare(options: argparse.Namespace) -> None:
-    from autoglmd.model.bundle import read_bundle
     from autoglmd.model.device import CPU
     from autoglmd.model.prepare import prepare
 
@@ -129,8 +158,16 @@ def _print_config(config: Config) -> None:
     print(f"  state_dir      {config.state_dir}")  # noqa: T201
     for name, model in config.models.items():
         mark = " (default)" if name == config.default_model else ""
-        there = "" if resolve_folder(model.path).is_dir() else ", NOT ON THIS BOX"
-        print(f"  model          {name}{mark}: {model.path}, device {model.device}{there}")  # noqa: T201
+        print(f"  model          {name}{mark}: {model.path}, device {model.device}{_missing(model)}")  # noqa: T201
+
+
+def _missing(model: ModelConfig) -> str:
+    """Why it will not be served, which keeps no other from it."""
+    folder = resolve_folder(model.path)
+    refusal = _refusal(lambda: read_bundle(folder))
+    if refusal is None:
+        return ""
+    return f", NOT SERVED: {refusal.message}" if folder.is_dir() else ", NOT ON THIS BOX"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -63,12 +63,8 @@ class SocketClaim:
         """
         try:
             if group is not None:
-                os.chown(self.path, -1, grp.getgrnam(group).gr_gid)
+                os.chown(self.path, -1, group_id(self.path, group))
             self.path.chmod(mode)
-        except KeyError:
-            raise HostError(
-                f"{self.path}: this box has no group {group!r}. Create it or change server.socket_group."
-            ) from None
         except OSError as error:
             raise HostError(
                 f"{self.path}: cannot be opened to group {group!r}: {error.strerror}. Run as a member of that group."
@@ -82,6 +78,14 @@ class SocketClaim:
             self.path.unlink()
         os.close(self._lock)
         self._lock = -1
+
+
+def group_id(path: Path, group: str) -> int:
+    """The number of the group that the socket at `path` is to belong to. Raises HostError if there is none."""
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise HostError(f"{path}: this box has no group {group!r}. Create it or change server.socket_group.") from None
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autoglmd.__main__ import EXIT_CONFIG, EXIT_OK, main
+from autoglmd.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, main
 
 
 def check(tmp_path: Path, text: str) -> int:
@@ -39,3 +39,40 @@ def test_what_the_start_would_refuse_is_refused(
     """Also what only the edge judges."""
     assert check(tmp_path, text) == EXIT_CONFIG
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[server]\nsocket = "/s"\nsocket_group = "nobody-has-this"\n',
+            "HOST_REFUSED: /s: this box has no group 'nobody-has-this'.",
+        ),
+        ('default_model = "m"\n[models.m]\npath = "/nowhere"\n', "MODEL_MISSING: /nowhere is not a folder."),
+    ],
+)
+def test_what_the_box_lacks_is_said_as_the_start_would_say_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    """A group that does not exist, and the bundle without which the daemon does not start."""
+    assert check(tmp_path, text) == EXIT_FAILED
+    assert said in capsys.readouterr().err
+
+
+def test_each_mistake_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each, so that one look is enough; a wrong file among them decides the exit status."""
+    server = '[server]\nlisten = "0.0.0.0:5000"\nsocket_group = "nobody-has-this"\n'
+    text = f'default_model = "m"\n{server}[models.m]\npath = "/n"'
+    assert check(tmp_path, text) == EXIT_CONFIG
+    told = capsys.readouterr()
+    codes = [line.split(": ")[1] for line in told.err.splitlines()]
+    assert codes == ["HOST_REFUSED", "MODEL_MISSING", "CONFIG_INVALID"]
+    assert told.out == ""
+
+
+def test_a_bundle_that_is_not_whole_is_named_and_the_others_are_served(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model that is not the default keeps nothing from starting; what the start would log is shown."""
+    assert check(tmp_path, f'[models.mine]\npath = "{tmp_path}"\n') == EXIT_OK
+    assert f"NOT SERVED: {tmp_path}/genai_config.json is missing." in capsys.readouterr().out
