@@ -45,7 +45,7 @@ def _default(entry: Field[Any]) -> str:
     value = entry.default
     if value is None:
         return "unset"
-    if entry.name.endswith("_mode"):
+    if entry.metadata["rule"].octal:
         return f"`0o{value:o}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -55,7 +55,7 @@ def _default(entry: Field[Any]) -> str:
 def _range(rule: Rule) -> str:
     if rule.choices:
         return ", ".join(f"`{choice}`" for choice in rule.choices)
-    return "" if rule.low is None else f"{rule.low:g} to {rule.high:g}"
+    return rule.range
 
 
 def _table(title: str, kind: type[Any]) -> str:

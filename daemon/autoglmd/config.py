@@ -33,6 +33,14 @@ class Rule:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    octal: bool = False
+
+    @property
+    def range(self) -> str:
+        """Its bounds, written as people write such values; empty if it has none."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{self.low} to 0o{int(self.high):o}" if self.octal else f"{self.low} to {self.high}"
 
 
 def _key(default: Any, text: str, **bounds: Any) -> Any:
@@ -48,7 +56,9 @@ class ServerConfig:
         "The Unix socket. Who may open it may use the daemon. Unset, for a user who cannot write there: "
         "`$XDG_RUNTIME_DIR/autoglmd/autoglmd.sock`.",
     )
-    socket_mode: int = _key(0o660, "Permission bits of the socket, as TOML octal (0o660).", low=0, high=0o777)
+    socket_mode: int = _key(
+        0o660, "Permission bits of the socket, as TOML octal (0o660).", low=0, high=0o777, octal=True
+    )
     socket_group: str | None = _key(None, "Group that owns the socket. Unset: the daemon's own.")
     listen: str | None = _key(
         None, 'Also listen on "HOST:PORT". Beyond loopback this needs tls_cert, tls_key and tls_client_ca.'
@@ -226,7 +236,14 @@ def _check_bounds(rule: Rule, value: Any, source: str, where: str) -> None:
         nearest = _nearest(str(value), rule.choices)
         raise ConfigError(f"{source}: {where} = {value!r} is not one of {', '.join(rule.choices)}.{nearest}")
     if rule.low is not None and rule.high is not None and not rule.low <= value <= rule.high:
-        raise ConfigError(f"{source}: {where} = {value!r} is outside {rule.low} to {rule.high}.")
+        raise ConfigError(f"{source}: {where} = {value!r} is outside {rule.range}.{_octal(rule, value)}")
+
+
+def _octal(rule: Rule, value: int) -> str:
+    """Who writes 660 for permission bits means 0o660, which is another number."""
+    digits = str(value)
+    meant = rule.octal and re.fullmatch("[0-7]+", digits) and int(digits, 8) <= (rule.high or 0)
+    return f" Did you mean 0o{digits}?" if meant else ""
 
 
 def _typed(value: Any, wanted: type, source: str, where: str) -> Any:

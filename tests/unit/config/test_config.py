@@ -138,7 +138,8 @@ def test_nothing_changes_after_loading() -> None:
         ("[engine]\nprefill_padding = 0.95", "engine.prefill_padding = 0.95 is outside 0 to 0.9."),
         ("[server]\ndrain_seconds = nan", "server.drain_seconds = nan is outside 0 to 3600."),
         ("[server]\ndrain_seconds = inf", "server.drain_seconds = inf is outside 0 to 3600."),
-        ("[server]\nsocket_mode = 0o1777", "server.socket_mode = 1023 is outside 0 to 511"),
+        ("[server]\nsocket_mode = 0o1777", "server.socket_mode = 1023 is outside 0 to 0o777."),
+        ("[server]\nsocket_mode = 660", "server.socket_mode = 660 is outside 0 to 0o777. Did you mean 0o660?"),
         ("[engine]\nrows = 4.5", "engine.rows must be an integer, not 4.5."),
         ("[engine]\nrows = '4'", "engine.rows must be an integer, not '4'."),
         ("[engine]\nrows = true", "engine.rows must be an integer, not True."),
@@ -166,6 +167,12 @@ def test_nothing_changes_after_loading() -> None:
 def test_a_mistake_is_named_with_its_key_and_the_way_out(tmp_path: Path, text: str, said: str) -> None:
     """Unknown keys name the nearest known one; values name their range, their type, or their choices."""
     assert said in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize("mode", ["690", "1777", "0xfff"])
+def test_octal_is_suggested_only_where_it_would_be_taken(tmp_path: Path, mode: str) -> None:
+    """Digits that octal does not have, and permission bits that the key does not."""
+    assert refusal(tmp_path, f"[server]\nsocket_mode = {mode}").endswith("is outside 0 to 0o777.")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
