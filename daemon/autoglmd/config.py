@@ -188,6 +188,10 @@ def parse_config(table: Mapping[str, Any], source: str) -> Config:
     for name, entry in named.items():
         models[name] = _read_model(name, entry, engine, source)
     default_model = _typed(table.get("default_model", DEFAULT_MODEL), str, source, "default_model")
+    if not models:
+        raise ConfigError(
+            f"{source}: no models are configured. Add [models.NAME] with its path, or leave standard_models true."
+        )
     if default_model not in models:
         nearest = _nearest(default_model, tuple(models))
         raise ConfigError(f"{source}: default_model = {default_model!r} is not in [models].{nearest}")

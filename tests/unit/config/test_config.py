@@ -158,6 +158,10 @@ def test_nothing_changes_after_loading() -> None:
         ("[models.a]\npath = '/a'\ndevice = 'gpu'", "models.a.device = 'gpu' is not one of auto, cpu, cuda, tensorrt."),
         ("[models.a]\ndevice = 'cpu'", "models.a.path is missing. Name the bundle's folder."),
         ("default_model = 'glm-smal'", "default_model = 'glm-smal' is not in [models]. Did you mean 'glm-small'?"),
+        (
+            "standard_models = false",
+            "no models are configured. Add [models.NAME] with its path, or leave standard_models",
+        ),
         ("[models.'../x']\npath = '/a'", "models.../x: a model's name is 1 to 64 letters, digits,"),
         ("[models.'']\npath = '/a'", "a model's name is 1 to 64 letters, digits,"),
         ("rows = = 4", "not valid TOML"),
