@@ -111,7 +111,9 @@ class EngineConfig:
 class ModelConfig:
     """[models.NAME]: one served model. One that cannot be loaded is reported as such; the others are served."""
 
-    path: str = _key("", "Bundle folder (genai_config.json, model.onnx, tokenizer), or bundled:NAME.")
+    path: str = _key(
+        "", "Bundle folder (genai_config.json, model.onnx, tokenizer), or bundled:NAME. Standard models have one."
+    )
     device: str = _key("auto", "Where it runs.", choices=("auto", "cpu", "cuda", "tensorrt"))
     prepare: bool = _key(True, "Make and use a prepared copy for this box, under state_dir.")
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -178,15 +180,16 @@ def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 def parse_config(table: Mapping[str, Any], source: str) -> Config:
     """Check a parsed TOML table and freeze it. `source` names it in errors."""
-    known = ("state_dir", "default_model", "standard_models", "server", "log", "engine", "models")
-    _refuse_unknown(table, known, source, "")
+    keys = ("state_dir", "default_model", "standard_models", "server", "log", "engine", "models")
+    _refuse_unknown(table, keys, source, "")
     engine = _read(EngineConfig(), table.get("engine", {}), source, "engine")
     state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir")).absolute()
     standard = _typed(table.get("standard_models", True), bool, source, "standard_models")
-    models = standard_models(engine, state_dir) if standard else {}
+    standards = standard_models(engine, state_dir)
+    models = dict(standards) if standard else {}
     named = _typed(table.get("models", {}), dict, source, "models")
     for name, entry in named.items():
-        models[name] = _read_model(name, entry, engine, source)
+        models[name] = _read_model(name, entry, standards.get(name, ModelConfig(engine=engine)), source)
     default_model = _typed(table.get("default_model", DEFAULT_MODEL), str, source, "default_model")
     if not models:
         raise ConfigError(
@@ -206,13 +209,14 @@ def parse_config(table: Mapping[str, Any], source: str) -> Config:
     )
 
 
-def _read_model(name: str, entry: Any, engine: EngineConfig, source: str) -> ModelConfig:
+def _read_model(name: str, entry: Any, base: ModelConfig, source: str) -> ModelConfig:
+    """`base` with the entry's keys in place of its own; that of a standard name has a path."""
     where = f"models.{name}"
     if not _MODEL_NAME.fullmatch(name):
         raise ConfigError(f"{source}: {where}: a model's name is 1 to 64 letters, digits, '.', '_' or '-'.")
     rest = dict(_typed(entry, dict, source, where))
-    own_engine = _read(engine, rest.pop("engine", {}), source, f"{where}.engine")
-    model = _read(ModelConfig(engine=own_engine), rest, source, where)
+    engine = _read(base.engine, rest.pop("engine", {}), source, f"{where}.engine")
+    model = _read(replace(base, engine=engine), rest, source, where)
     if not model.path:
         raise ConfigError(f"{source}: {where}.path is missing. Name the bundle's folder.")
     return model

@@ -97,6 +97,26 @@ def test_the_standard_names_follow_the_state_dir_and_can_be_left_out(tmp_path: P
     assert list(load_config(written(tmp_path, text)).models) == ["a"]
 
 
+@pytest.mark.parametrize("standard", ["true", "false"])
+def test_a_standard_name_keeps_its_path_where_the_file_gives_none(tmp_path: Path, standard: str) -> None:
+    """So one key of it can be set; with standard_models = false it is then the only one."""
+    text = f"""
+        standard_models = {standard}
+        [engine]
+        max_tokens = 99
+        [models.glm-small]
+        device = "cpu"
+        engine = {{ rows = 2 }}
+    """
+    config = load_config(written(tmp_path, text))
+    assert len(config.models) == (3 if standard == "true" else 1)
+    small = config.models["glm-small"]
+    assert (small.path, small.device) == ("bundled:glm-small", "cpu")
+    assert (small.engine.rows, small.engine.max_tokens) == (2, 99)
+    own = load_config(written(tmp_path, '[models.glm-small]\npath = "/own"'))
+    assert own.models["glm-small"].path == "/own"
+
+
 def test_the_command_line_goes_over_the_file(tmp_path: Path) -> None:
     """Key by key: what it does not name stays as the file has it."""
     path = written(tmp_path, '[server]\nsocket = "/a"\ndrain_seconds = 7\n[log]\nlevel = "error"')
