@@ -160,6 +160,13 @@ def test_grpcs_own_statuses_have_their_classes(
     assert type(error_from_rpc(Bare(code, details), ADDRESS)) is kind
 
 
+def test_a_lost_connection_says_what_to_do() -> None:
+    """The daemon cannot say it any more, so this side does."""
+    error = error_from_rpc(Bare(grpc.StatusCode.UNAVAILABLE, "Socket closed"), ADDRESS)
+    assert error.message == f"The connection to {ADDRESS} broke (Socket closed)."
+    assert "autoglmctl status" in error.remedy
+
+
 def test_the_sizes_of_a_message_too_large_are_said() -> None:
     """In our words, with gRPC's numbers."""
     failure = Bare(grpc.StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)

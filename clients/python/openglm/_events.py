@@ -2,13 +2,13 @@
 
 from openglm import _convert
 from openglm._errors import (
-    ConnectionLostError,
     DaemonNotRunningError,
     DeadlineExceededError,
     OpenGLMError,
 )
 from openglm._models import Completion, Event, Finished, FinishReason, Started, Timings, Token, Usage
 from openglm._retry import Attempts
+from openglm._unreachable import connection_lost
 from openglm.v1 import inference_pb2
 
 
@@ -60,7 +60,7 @@ class StreamState:
     def check_end(self) -> None:
         """The stream has ended without an error. Raises ConnectionLostError if Finished never came."""
         if not self._finished:
-            raise ConnectionLostError("The daemon closed the stream before Finished came.")
+            raise connection_lost("The daemon closed the stream before Finished came.")
 
 
 def _surely_not_run(error: OpenGLMError) -> bool:
@@ -98,7 +98,7 @@ class CompletionBuilder:
     def build(self) -> Completion:
         """The whole answer. Raises ConnectionLostError if the end is missing."""
         if self._finished is None:
-            raise ConnectionLostError("The stream was closed before the answer was whole.")
+            raise connection_lost("The stream was closed before the answer was whole.")
         return Completion(
             text=self.text,
             ids=tuple(id_ for token in self._tokens for id_ in token.ids),

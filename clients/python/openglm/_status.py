@@ -11,7 +11,7 @@ from openglm._address import Address
 from openglm._cancellation import CANCELLED_HERE
 from openglm._details import ErrorDetails
 from openglm._errors import OpenGLMError
-from openglm._unreachable import not_running
+from openglm._unreachable import connection_lost, not_running
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
@@ -116,7 +116,7 @@ def _from_status(status: grpc.StatusCode, message: str, details: ErrorDetails, a
     if status is grpc.StatusCode.UNAVAILABLE and _speaks_of(_NEVER_CONNECTED, message):
         return not_running(address, message)
     if status is grpc.StatusCode.UNAVAILABLE and _speaks_of(_BROKE, message):
-        return errors.ConnectionLostError(f"The connection to {address} broke ({message}).", details)
+        return connection_lost(f"The connection to {address} broke ({message}).", details)
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED and (sizes := _SIZES.search(message)):
         text = f"The message has {sizes['bytes']} bytes; at most {sizes['limit']} are taken."
         return errors.MessageTooLargeError(

@@ -1,7 +1,14 @@
-"""Why a connection did not come about, and what to do about it."""
+"""Why a connection did not come about, or did not last, and what to do about it."""
 
 from openglm._address import Address
-from openglm._errors import AccessDeniedError, DaemonNotRunningError, OpenGLMError
+from openglm._details import ErrorDetails
+from openglm._errors import (
+    NO_DETAILS,
+    AccessDeniedError,
+    ConnectionLostError,
+    DaemonNotRunningError,
+    OpenGLMError,
+)
 
 # gRPC has one code for all of these, and tells them apart in words only.
 _ABOUT_TLS = ("certificate_verify", "hostname verification", "socket closed", "handshake")
@@ -23,6 +30,15 @@ def not_running(address: Address, reason: str) -> OpenGLMError:
         return AccessDeniedError(f"The socket {address} may not be used by this user.", remedy=remedy)
     why = next((f": {meaning}" for phrase, meaning in _REASONS.items() if phrase in words), "")
     return DaemonNotRunningError(f"No daemon answers at {address}{why}.", remedy=_remedy(words))
+
+
+def connection_lost(message: str, details: ErrorDetails = NO_DETAILS) -> ConnectionLostError:
+    """The error for a connection that broke under a call, with what to do about it."""
+    remedy = (
+        "Ask again: a broken answer is not resumed. If it breaks once more, see whether the daemon runs "
+        "(`autoglmctl status`) and what its log says (`journalctl -u autoglmd`)."
+    )
+    return ConnectionLostError(message, details, remedy=remedy)
 
 
 def _remedy(words: str) -> str:

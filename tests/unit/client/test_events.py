@@ -39,8 +39,9 @@ def test_a_half_answer_is_no_completion() -> None:
     builder = CompletionBuilder()
     builder.add(Token("half"))
     assert builder.text == "half"
-    with pytest.raises(ConnectionLostError):
+    with pytest.raises(ConnectionLostError) as caught:
         builder.build()
+    assert caught.value.remedy.startswith("Ask again")
 
 
 def test_an_unknown_event_is_skipped() -> None:
