@@ -39,12 +39,13 @@ def test_bench_waits_while_the_model_loads(server: ScriptedServer, autoglmctl: C
 
 
 def test_bench_prints_a_table(server: ScriptedServer, autoglmctl: Command) -> None:
-    """A person sees first token and rates."""
+    """A person sees first token and rates, and which of them are of all streams together."""
     serve(server)
     server.play(answer("a", "b"))
     shown = autoglmctl("bench", "-c", "1", "-n", "2").stdout
-    assert "1 requests, 1 at a time, prompts of 128 tokens, 2 tokens out" in shown
+    assert "1 requests, 1 at a time, prompts of 128 tokens, 2 tokens out in all" in shown
     assert re.search(r"time to first token, median, s *│ 0\.\d{3}", shown)
+    assert re.search(r"tokens/s, all streams together *│ \d+\.\d", shown)
 
 
 def test_bench_without_tokens_is_an_error(server: ScriptedServer, autoglmctl: Command) -> None:

@@ -131,7 +131,7 @@ def _table(result: BenchResult) -> tuple[Any, ...]:
     values = asdict(result)
     title = (
         f"{result.requests} requests, {result.streams} at a time, prompts of {result.prompt_tokens} tokens, "
-        f"{result.output_tokens} tokens out"
+        f"{result.output_tokens} tokens out in all"
     )
     if result.refused:
         title += f"; {result.refused} more were refused, because the daemon's line was full"
@@ -143,6 +143,6 @@ _ROWS = {
     "time to first token, 95 %, s": ("ttft_p95", ".3f"),
     "tokens/s per stream, median": ("stream_tokens_per_second_p50", ".1f"),
     "tokens/s per stream, slowest": ("stream_tokens_per_second_min", ".1f"),
-    "tokens/s in all": ("total_tokens_per_second", ".1f"),
-    "wall time, s": ("seconds", ".2f"),
+    "tokens/s, all streams together": ("total_tokens_per_second", ".1f"),
+    "wall time of all, s": ("seconds", ".2f"),
 }
