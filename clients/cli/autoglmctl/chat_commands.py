@@ -13,7 +13,8 @@ HELP = """\
 /help          this list
 /clear         forget the conversation; the system message stays
 /system TEXT   set the system message; without TEXT, show it
-/save FILE     write the conversation; JSON if FILE ends in .json, else Markdown
+/save FILE     write the conversation; JSON if FILE ends in .json, else Markdown.
+               Replaces what this chat has saved, and no other file
 /exit          leave, as Ctrl-D does
 A line that ends in \\ goes on in the next; three double quotes begin and end a text of many lines.
 A text that begins with // is sent with one slash. Ctrl-C stops an answer."""
@@ -67,6 +68,8 @@ class ChatCommands:
         path = Path(name).expanduser()
         try:
             self._conversation.save(path)
+        except FileExistsError:
+            self._terminal.remark(f"{path} is there already, and not from this chat. Name another file.")
         except OSError as error:
             self._terminal.remark(f"{path} cannot be written: {error.strerror}.")
         else:

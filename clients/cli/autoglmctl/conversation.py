@@ -12,6 +12,7 @@ class Conversation:
     def __init__(self, system: str = "") -> None:
         self.system = system
         self._turns: list[Turn] = []
+        self._saved: set[Path] = set()
 
     @property
     def messages(self) -> list[Turn]:
@@ -32,12 +33,20 @@ class Conversation:
         self._turns.clear()
 
     def save(self, path: Path) -> None:
-        """Write all messages: JSON where the name ends in .json, else Markdown. Raises OSError."""
+        """Write all messages: JSON where the name ends in .json, else Markdown. Only its own files are replaced.
+
+        Raises:
+            FileExistsError: something is there that this conversation did not write.
+            OSError: it cannot be written.
+        """
         if path.suffix == ".json":
             text = json.dumps(self.messages, ensure_ascii=False, indent=2) + "\n"
         else:
             text = "\n\n".join(f"## {turn['role']}\n\n{turn['content']}" for turn in self.messages) + "\n"
-        path.write_text(text, encoding="utf-8")
+        place = path.absolute()
+        with place.open("w" if place in self._saved else "x", encoding="utf-8") as file:
+            self._saved.add(place)
+            file.write(text)
 
 
 def _turn(role: str, content: str) -> Turn:

@@ -65,6 +65,30 @@ def test_save_writes_markdown_or_json(conversation: Conversation, commands: Chat
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == conversation.messages
 
 
+def test_save_replaces_what_this_chat_saved(
+    conversation: Conversation, commands: ChatCommands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative or whole, it is the same file."""
+    monkeypatch.chdir(tmp_path)
+    commands.run("/save a.md")
+    conversation.add("more", "much")
+    commands.run(f"/save {tmp_path}/a.md")
+    assert "## user\n\nmore\n" in Path("a.md").read_text(encoding="utf-8")
+
+
+def test_save_leaves_a_file_of_others_alone(
+    commands: ChatCommands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However often it is asked; the remark says what to do."""
+    path = tmp_path / "letter.md"
+    path.write_text("Dear", encoding="utf-8")
+    commands.run(f"/save {path}")
+    commands.run(f"/save {path}")
+    assert path.read_text(encoding="utf-8") == "Dear"
+    said = f"{path} is there already, and not from this chat. Name another file.\n"
+    assert capsys.readouterr().err == said * 2
+
+
 @pytest.mark.parametrize(("line", "said"), [("/save", "Name a file"), ("/save /proc/x/y", "cannot be written")])
 def test_save_says_what_is_wrong(
     commands: ChatCommands, capsys: pytest.CaptureFixture[str], line: str, said: str
