@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks import assets, served
-from benchmarks.job import AMX_OFF, Job
+from benchmarks.job import Job
 from benchmarks.process import run_job
 from benchmarks.settings import Settings
 from benchmarks.store import Result
 
 SERVED = "autoglmd"
 """The engine that is the daemon itself."""
-_FOLDERS = {SERVED: "daemon-", AMX_OFF: "amx-off-"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,8 @@ class Contender:
         engine: see `worker.ENGINES`; or `SERVED`.
         kind: see `assets.need`.
         prepared: load the graph as prepared for this host.
+        precision: see `Job`.
+        amx: see `Job`. Ours go without, as the daemon does by default.
         build: weights and KV cache alone, for tables in which only the daemon computes.
     """
 
@@ -32,11 +33,14 @@ class Contender:
     kind: str
     prepared: bool = False
     build: str = ""
+    amx: bool = False
+    precision: str = ""
 
     @property
     def key(self) -> str:
         """Name of its folder in the store."""
-        return _FOLDERS.get(self.engine, "") + self.kind
+        parts = ("daemon" if self.engine == SERVED else "", self.kind, "amx" if self.amx else "", self.precision)
+        return "-".join(filter(None, parts))
 
     @property
     def ours(self) -> bool:
@@ -49,7 +53,8 @@ class Contender:
         if self.prepared:
             graph = str(assets.need(settings, shape, f"prepared-{self.kind}") / "model.onnx")
         model = str(assets.need(settings, shape, self.kind))
-        return Job(self.engine, model, settings.vocab(shape), graph=graph, threads=settings.threads)
+        job = Job(self.engine, model, settings.vocab(shape), graph=graph, threads=settings.threads)
+        return replace(job, amx=self.amx, precision=self.precision)
 
     def run(self, settings: Settings, job: Job) -> Result:
         """Run a job in this contender's process."""
@@ -64,38 +69,33 @@ def _loop(build: str, kind: str) -> Contender:
     return Contender(f"onnxruntime loop, {build}", "onnx", kind, prepared=True, build=build)
 
 
-def _served(loop: Contender) -> Contender:
+def _served(loop: Contender, amx: bool = False) -> Contender:
     """The daemon itself, with the build of a raw loop."""
-    return Contender(f"autoglmd through gRPC, {loop.build}", SERVED, loop.kind, True, loop.build)
+    name = f"autoglmd through gRPC, {loop.build}" + (", amx = true" if amx else "")
+    return Contender(name, SERVED, loop.kind, True, loop.build, amx)
 
 
 GROUPS = _loop("groups of 64, FP32 KV", "groups64-kv32")
 GROUPS_KV8 = _loop("groups of 64, INT8 KV", "groups64-kv8")
 PER_TOKEN = _loop("W8A8, FP32 KV", "per-token-kv32")
 PER_TOKEN_KV8 = _loop("W8A8, INT8 KV", "per-token-kv8")
-DAEMON = _served(GROUPS_KV8)
-DAEMON_PER_TOKEN = _served(PER_TOKEN_KV8)
-LLAMA_CPP = Contender("llama.cpp, Q8_0", "llama.cpp", "gguf")
-LLAMA_CPP_AMX_OFF = Contender("llama.cpp, Q8_0, AMX off", AMX_OFF, "gguf")
-OPENVINO = Contender("OpenVINO GenAI, INT8", "openvino", "openvino")
+DAEMON = _served(PER_TOKEN_KV8)
+DAEMON_AMX = _served(PER_TOKEN_KV8, amx=True)
+DAEMON_GROUPS = _served(GROUPS_KV8)
+LLAMA_CPP = Contender("llama.cpp, Q8_0", "llama.cpp", "gguf", amx=True)
+LLAMA_CPP_AMX_OFF = Contender("llama.cpp, Q8_0, no AMX", "llama.cpp", "gguf")
+OPENVINO = Contender("OpenVINO GenAI, INT8", "openvino", "openvino", amx=True)
+OPENVINO_AMX_OFF = Contender("OpenVINO GenAI, INT8, no AMX, f32", "openvino", "openvino", precision="f32")
+"""Where a processor has bfloat16 instructions OpenVINO computes in bf16 around its INT8 products. That is slow without AMX;
+f32 is what it takes on processors that have neither."""
 REFERENCE = Contender("transformers, FP32", "reference", "checkpoint")
 
 SCHEMES = (GROUPS_KV8, PER_TOKEN_KV8)
 """Both schemes with an INT8 KV cache, for the experiments that have no peers."""
-RACERS = (DAEMON, DAEMON_PER_TOKEN, GROUPS_KV8, GROUPS, PER_TOKEN_KV8, PER_TOKEN)
+RACERS = (DAEMON, DAEMON_AMX, DAEMON_GROUPS)
 """Ours in the race."""
-PEERS = (LLAMA_CPP, LLAMA_CPP_AMX_OFF, OPENVINO)
-RACE = (
-    DAEMON,
-    LLAMA_CPP,
-    GROUPS_KV8,
-    DAEMON_PER_TOKEN,
-    OPENVINO,
-    PER_TOKEN_KV8,
-    LLAMA_CPP_AMX_OFF,
-    GROUPS,
-    PER_TOKEN,
-)
+PEERS = (LLAMA_CPP, OPENVINO, LLAMA_CPP_AMX_OFF, OPENVINO_AMX_OFF)
+RACE = (DAEMON, LLAMA_CPP, DAEMON_AMX, OPENVINO_AMX_OFF, DAEMON_GROUPS, OPENVINO, LLAMA_CPP_AMX_OFF)
 """In the order in which they take their first turns."""
 COLUMNS = (*RACERS, *PEERS)
 """In the order of the tables."""

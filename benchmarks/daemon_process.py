@@ -63,7 +63,7 @@ class RunningDaemon:
 
 
 @contextlib.contextmanager
-def daemon(settings: Settings, bundle: Path, engine: EngineChoice) -> Iterator[RunningDaemon]:
+def daemon(settings: Settings, bundle: Path, engine: EngineChoice, amx: bool = False) -> Iterator[RunningDaemon]:
     """Serve `bundle` while the block runs. Prepared models are kept in the work folder from run to run.
 
     Raises:
@@ -72,7 +72,7 @@ def daemon(settings: Settings, bundle: Path, engine: EngineChoice) -> Iterator[R
     with tempfile.TemporaryDirectory() as folder:
         socket = f"unix:{folder}/autoglmd.sock"
         config, log = Path(folder) / "autoglmd.toml", Path(folder) / "log"
-        config.write_text(_toml(settings, bundle, engine, f"{folder}/autoglmd.sock"), encoding="utf-8")
+        config.write_text(_toml(settings, bundle, engine, folder, amx), encoding="utf-8")
         command = [settings.python, "-m", "autoglmd", "serve", "--config", str(config)]
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
@@ -84,12 +84,14 @@ def daemon(settings: Settings, bundle: Path, engine: EngineChoice) -> Iterator[R
             process.wait(STOP_SECONDS)
 
 
-def _toml(settings: Settings, bundle: Path, engine: EngineChoice, socket: str) -> str:
+def _toml(settings: Settings, bundle: Path, engine: EngineChoice, folder: str, amx: bool) -> str:
+    socket = f"{folder}/autoglmd.sock"
     strings = {"socket": socket, "bundle": str(bundle), "state": str(settings.state.resolve()), "name": bundle.name}
     quoted = {name: json.dumps(value) for name, value in strings.items()}
     return f"""\
 state_dir = {quoted["state"]}
 standard_models = false
+amx = {json.dumps(amx)}
 default_model = {quoted["name"]}
 [server]
 socket = {quoted["socket"]}

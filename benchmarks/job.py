@@ -7,10 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-AMX_OFF = "llama.cpp-amx-off"
-"""The engine that is llama.cpp without buffers of another layout than the file's, and so without the kernels that need
-them."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -27,6 +23,8 @@ class Job:
         repeats: counted prompts per prefill length.
         chunk: for onnxruntime, prompt tokens computed in one run, as the daemon does.
         run_tokens: for onnxruntime, tokens of the largest run, where that is more than a chunk or a token per stream.
+        amx: the processor's AMX unit is there for the engine; else it finds a processor without one.
+        precision: for OpenVINO, in place of what it chooses for the processor.
         optimize: for onnxruntime, let it optimize the graph; a prepared graph is optimized already.
         compare_tokens: also return greedy tokens, to be compared with another engine's.
     """
@@ -46,6 +44,8 @@ class Job:
     run_tokens: int = 0
     seed: int = 0
     compare_tokens: bool = False
+    amx: bool = True
+    precision: str = ""
     optimize: bool = True
 
     @property

@@ -45,6 +45,7 @@ def run_job(python: str, job: Job) -> dict[str, Any]:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """OpenMP's default for whoever uses it; nothing is looked up on the network."""
+    """OpenMP's default for whoever uses it; nothing is looked up on the network; the peers' Python finds `autoglmd`."""
     fixed = {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    fixed["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT / "daemon"), os.environ.get("PYTHONPATH"))))
     return {**os.environ, **fixed}

@@ -20,12 +20,16 @@ from openglm import AsyncClient
 def run(settings: Settings, job: Job) -> Result:
     """Run the job's workloads against one daemon, whose other settings are its own defaults; see `worker.main`."""
     choice = EngineChoice(rows=job.most_streams, context_tokens=job.context)
-    with daemon(settings, Path(job.model), choice) as running, asyncio.Runner() as runner:
+    with daemon(settings, Path(job.model), choice, job.amx) as running, asyncio.Runner() as runner:
         client = AsyncClient(running.socket)
         try:
             load = Load(runner, client)
             figures = load.figures(job).as_result()
-            return {**figures, "facts": running.facts(), "tokens": load.greedy_tokens(job)}
+            return {
+                **figures,
+                "facts": {**running.facts(), "amx": str(job.amx).lower()},
+                "tokens": load.greedy_tokens(job),
+            }
         finally:
             runner.run(client.close())
 

@@ -11,7 +11,7 @@ import llama_cpp
 import numpy as np
 
 from benchmarks.engines.base import Decoded, enough
-from benchmarks.job import AMX_OFF, Job
+from benchmarks.job import Job
 
 BATCH_TOKENS = 2048
 """llama.cpp's own default for n_batch; its physical batch stays at its default of 512."""
@@ -21,12 +21,9 @@ class LlamaCpp:
     """One model and one context with a KV cache for every stream."""
 
     def __init__(self, job: Job) -> None:
-        """Load the GGUF file `job.model` with llama.cpp's defaults but for threads and sequences, and for AMX."""
+        """Load the GGUF file `job.model` with llama.cpp's defaults but for threads and sequences."""
         llama_cpp.llama_backend_init()
-        params = llama_cpp.llama_model_default_params()
-        # AMX wants the weights in tiles, in a buffer type of its own; without it they stay as the file has them.
-        params.use_extra_bufts = self._repacks = job.engine != AMX_OFF
-        model = llama_cpp.llama_model_load_from_file(job.model.encode(), params)
+        model = llama_cpp.llama_model_load_from_file(job.model.encode(), llama_cpp.llama_model_default_params())
         if not model:
             raise RuntimeError(f"llama.cpp could not load {job.model}")
         self._context = llama_cpp.llama_init_from_model(model, _context_params(job))
@@ -85,7 +82,6 @@ class LlamaCpp:
             "llama-cpp-python": llama_cpp.__version__,
             "llama.cpp features": llama_cpp.llama_print_system_info().decode(),
             "kv": "f16",
-            "use_extra_bufts (AMX, repacked weights)": "on" if self._repacks else "off",
         }
 
 

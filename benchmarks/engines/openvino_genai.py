@@ -20,7 +20,7 @@ there from the start, where the default lets it grow while we measure. Prefix ca
 
 
 class OpenVino:
-    """One pipeline on the CPU with OpenVINO's own defaults but for threads, streams and `SCHEDULER`."""
+    """One pipeline on the CPU; OpenVINO's own defaults but for threads, streams, `SCHEDULER` and the job's precision."""
 
     def __init__(self, job: Job) -> None:
         """Load the OpenVINO folder `job.model`."""
@@ -28,9 +28,11 @@ class OpenVino:
         scheduler.max_num_seqs = job.most_streams
         for name, value in SCHEDULER.items():
             setattr(scheduler, name, value)
-        self._pipeline = openvino_genai.ContinuousBatchingPipeline(
-            job.model, scheduler, "CPU", {"INFERENCE_NUM_THREADS": job.threads}
-        )
+        properties: dict[str, object] = {"INFERENCE_NUM_THREADS": job.threads}
+        if job.precision:
+            properties["INFERENCE_PRECISION_HINT"] = job.precision
+        self._precision = job.precision
+        self._pipeline = openvino_genai.ContinuousBatchingPipeline(job.model, scheduler, "CPU", properties)
         self._requests = 0
 
     def prefill(self, prompt: Sequence[int]) -> tuple[float, int]:
@@ -71,11 +73,12 @@ class OpenVino:
 
     def facts(self) -> dict[str, str]:
         """See `Engine.facts`."""
+        chosen = _default("INFERENCE_PRECISION_HINT")
         return {
             "openvino-genai": openvino_genai.__version__,
             "openvino": openvino.__version__,
             "kv": _default("KV_CACHE_PRECISION"),
-            "inference precision": _default("INFERENCE_PRECISION_HINT"),
+            "inference precision": f"{self._precision} (default {chosen})" if self._precision else chosen,
             "dynamic quantization, group size": _default("DYNAMIC_QUANTIZATION_GROUP_SIZE"),
             **_scheduler_facts(),
         }

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 from autoglmd.config import Config, ModelConfig, load_config
 from autoglmd.errors import AutoglmError, ConfigError
+from autoglmd.host.amx import amx_withheld
 from autoglmd.host.places import usable_places
 from autoglmd.host.sockets import group_id
 from autoglmd.model.bundle import read_bundle, resolve_folder
@@ -96,7 +98,9 @@ def _run_prepare(options: argparse.Namespace) -> None:
 
 
 async def _serve(config: Config, *, exit_with_parent: bool) -> None:
-    from autoglmd.app import Daemon, Surroundings
+    # With it comes onnxruntime, which asks for AMX at its import and never again.
+    with contextlib.nullcontext() if config.amx else amx_withheld():
+        from autoglmd.app import Daemon, Surroundings
     from autoglmd.host.clock import SystemClock
     from autoglmd.host.systemd import notifier_of_this_process
 

@@ -13,6 +13,7 @@ import psutil
 from autoglmd.config import Config, ModelConfig
 from autoglmd.edge.server import STOP_SECONDS, EdgeServer
 from autoglmd.errors import AutoglmError, ModelError, ModelMissingError
+from autoglmd.host.amx import amx_is_lent
 from autoglmd.host.clock import Clock
 from autoglmd.host.facts import read_facts
 from autoglmd.host.systemd import Notifier
@@ -98,7 +99,8 @@ class Daemon:
         ready = [info.name for info in self._catalog.infos() if info.state is ModelState.READY]
         self._notifier.ready()
         self._notifier.status(f"Serving {', '.join(ready)}")
-        log.info("serving", extra={"models": ready, "socket": str(self._edge.socket)})
+        facts = {"models": ready, "socket": str(self._edge.socket), "amx": amx_is_lent()}
+        log.info("serving", extra=facts)
         return True
 
     async def _unless_stopped(self, work: Coroutine[None, None, None]) -> bool:

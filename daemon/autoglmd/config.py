@@ -126,6 +126,7 @@ class Config:
     state_dir: Path = DEFAULT_STATE_DIR
     default_model: str = DEFAULT_MODEL
     standard_models: bool = True
+    amx: bool = False
     server: ServerConfig = field(default_factory=ServerConfig)
     log: LogConfig = field(default_factory=LogConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -180,7 +181,7 @@ def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 def parse_config(table: Mapping[str, Any], source: str) -> Config:
     """Check a parsed TOML table and freeze it. `source` names it in errors."""
-    keys = ("state_dir", "default_model", "standard_models", "server", "log", "engine", "models")
+    keys = ("state_dir", "default_model", "standard_models", "amx", "server", "log", "engine", "models")
     _refuse_unknown(table, keys, source, "")
     engine = _read(EngineConfig(), table.get("engine", {}), source, "engine")
     state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir")).absolute()
@@ -202,6 +203,7 @@ def parse_config(table: Mapping[str, Any], source: str) -> Config:
         state_dir=state_dir,
         default_model=default_model,
         standard_models=standard,
+        amx=_typed(table.get("amx", False), bool, source, "amx"),
         server=_read(ServerConfig(), table.get("server", {}), source, "server"),
         log=_read(LogConfig(), table.get("log", {}), source, "log"),
         engine=engine,

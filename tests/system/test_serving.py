@@ -9,6 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from autoglmd.host.amx import has_amx
 from openglm.v1 import admin_pb2, inference_pb2, models_pb2
 from tests.support.daemon_process import LIMIT_SECONDS, DaemonProcess, Talk, configure, serving
 from tests.support.fixture_models import copy_bundle
@@ -61,6 +62,19 @@ async def test_a_trace_id_is_in_every_line_of_its_request(tmp_path: Path) -> Non
         assert entry["trace_id"] == TRACE_ID
         assert entry["request_id"] == events[0].started.request_id
         assert entry["output_tokens"] == 8
+
+
+async def test_amx_is_used_only_where_the_configuration_says_so_and_changes_no_answer(tmp_path: Path) -> None:
+    """The log tells; on a processor without it, it is not used either way."""
+    answers, used = [], []
+    for key in ("", "amx = true"):
+        with serving(configure(tmp_path, key, models=("tiny-per-token",))) as daemon:
+            async with Talk(daemon.socket) as talk:
+                events = await read(talk.inference.Generate(request(max_tokens=32), timeout=LIMIT_SECONDS))
+            used.append(daemon.wait_log(lambda entry: entry["msg"] == "serving")["amx"])
+        answers.append([list(event.token.ids) for event in events])
+    assert used == [False, has_amx()]
+    assert answers[0] == answers[1]
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     text = """
         state_dir = "/srv/autoglmd"
         default_model = "mine"
+        amx = true
         [server]
         socket = "/tmp/a.sock"
         socket_mode = 0o600
@@ -57,7 +58,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         rows = 2
     """
     config = load_config(written(tmp_path, text))
-    assert config.state_dir == Path("/srv/autoglmd")
+    assert (config.state_dir, config.amx) == (Path("/srv/autoglmd"), True)
     assert config.server == ServerConfig(
         socket=Path("/tmp/a.sock"),  # noqa: S108
         socket_mode=0o600,

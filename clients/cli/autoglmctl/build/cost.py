@@ -19,6 +19,7 @@ from typing import Any
 from autoglmctl.build.host_limits import MEMORY_REMEDY, memory_left, says_memory
 from autoglmctl.build.report import Cost
 from autoglmd.errors import HostError, ModelUnsupportedError
+from autoglmd.host.amx import amx_withheld
 
 DECODE_STEPS = 16
 DECODE_ROWS = 8
@@ -59,6 +60,10 @@ def measure_here(folder: Path, threads: int, tokens: int) -> Cost:
     import numpy as np
 
     from autoglmctl.build.runner import GraphRunner
+
+    with amx_withheld():
+        # As the daemon does where nobody configures it otherwise; later imports are this one.
+        import onnxruntime  # noqa: F401
 
     before = _memory_bytes("VmRSS")
     started = time.perf_counter()
