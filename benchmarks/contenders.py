@@ -86,8 +86,8 @@ LLAMA_CPP = Contender("llama.cpp, Q8_0", "llama.cpp", "gguf", amx=True)
 LLAMA_CPP_AMX_OFF = Contender("llama.cpp, Q8_0, no AMX", "llama.cpp", "gguf")
 OPENVINO = Contender("OpenVINO GenAI, INT8", "openvino", "openvino", amx=True)
 OPENVINO_AMX_OFF = Contender("OpenVINO GenAI, INT8, no AMX, f32", "openvino", "openvino", precision="f32")
-"""Where a processor has bfloat16 instructions OpenVINO computes in bf16 around its INT8 products. That is slow without AMX;
-f32 is what it takes on processors that have neither."""
+"""Where a processor has bfloat16 instructions OpenVINO computes in bf16 around its INT8 products, which is slow without
+AMX; f32 is what it takes on processors that have neither."""
 REFERENCE = Contender("transformers, FP32", "reference", "checkpoint")
 
 SCHEMES = (GROUPS_KV8, PER_TOKEN_KV8)

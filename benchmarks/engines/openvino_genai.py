@@ -20,7 +20,7 @@ there from the start, where the default lets it grow while we measure. Prefix ca
 
 
 class OpenVino:
-    """One pipeline on the CPU; OpenVINO's own defaults but for threads, streams, `SCHEDULER` and the job's precision."""
+    """One pipeline on the CPU; OpenVINO's defaults but for threads, streams, `SCHEDULER` and the job's precision."""
 
     def __init__(self, job: Job) -> None:
         """Load the OpenVINO folder `job.model`."""
