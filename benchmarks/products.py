@@ -1,8 +1,8 @@
 """Measures the products of a transformer's layers: the figures behind what limits one stream (needs `[build]`).
 
-    python -m benchmarks.products [--threads N] [--rounds N]
+    python -m benchmarks.products [--threads N] [--rounds N] [--amx]
 
-A stack of 40 weights of 1024 x 4096, more than most caches hold, is multiplied from end to end, in turns: groups of
+Without --amx onnxruntime is kept from the processor's AMX unit, as the daemon keeps it by default. A stack of 40 weights of 1024 x 4096, more than most caches hold, is multiplied from end to end, in turns: groups of
 several sizes, W8A8, float32. At one row the weights' bytes per second are what counts, scales included, beside the
 speed of reading as many bytes of memory in the same round; at more rows the multiplications per second. W8A8 is its
 product and the quantization alone: the operators that find each row's maximum belong to the graph and are not here.
@@ -12,6 +12,7 @@ No two weights are alike: of equal ones onnxruntime keeps a single copy, and the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
@@ -20,10 +21,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime as ort
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from autoglmd.host.amx import amx_is_lent, amx_withheld
 from benchmarks.process import run_module
+
+with contextlib.nullcontext() if "--amx" in sys.argv else amx_withheld():
+    # It asks for AMX at its import, and never again.
+    import onnxruntime as ort
 
 CONTRIB = "com.microsoft"
 WIDTH, INNER, LAYERS = 1024, 4096, 20
@@ -47,10 +52,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--amx", action="store_true", help="let onnxruntime use AMX, where there is one")
     options = parser.parse_args()
     stacks = {name: _stack(product, options.threads) for name, product in _products().items()}
     rounds = [_round(stacks, options.threads) for _ in range(options.rounds)]
-    print(f"onnxruntime {ort.__version__}, {options.threads} threads, {options.rounds} rounds")
+    amx = "with" if amx_is_lent() else "without"
+    print(f"onnxruntime {ort.__version__} {amx} AMX, {options.threads} threads, {options.rounds} rounds")
     print("kernel | " + " | ".join(_heading(rows) for rows in ROWS))
     for name in rounds[0]:
         print(f"{name} | " + " | ".join(_cell([each[name][rows] for each in rounds]) for rows in rounds[0][name]))

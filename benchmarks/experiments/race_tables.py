@@ -105,8 +105,7 @@ def _note(rounds: int) -> str:
         f"first {WARM_STEPS} until they took {Job.decode_seconds:.0f} s ({Job.decode_tokens} steps at most). Equal "
         "seconds are unequal depths: a faster engine takes more steps, and its later ones attend to more tokens, which "
         "is to its disadvantage; the mean past of each is told below. A prefill "
-        f"figure is the median of {Job.repeats} prompts. *onnxruntime loop* is our build in the least code that "
-        "decodes a batch: no scheduler, no sampler but argmax, no gRPC. *autoglmd through gRPC* is the daemon, timed "
+        f"figure is the median of {Job.repeats} prompts. *autoglmd through gRPC* is the daemon, timed "
         "by its client: tokens while all streams decode, and a prompt's tokens by the time to the first new one on an "
         "idle daemon.\n"
     )

@@ -60,19 +60,13 @@ def readable(facts: Mapping[str, Any]) -> dict[str, object]:
 def _check_graph(graph: Path) -> None:
     """Raise ModelCorruptError where the graph is none, or where its weights' files are shorter than it needs."""
     from autoglmd.errors import ModelCorruptError
-    from autoglmd.model.onnx_file import read_graph
+    from autoglmd.model.onnx_file import read_graph, shortage
 
     content = read_graph(graph)
     if not content.operators:
         raise ModelCorruptError(f"{graph} holds no graph. Copy the model again.")
-    needed: dict[str, int] = {}
-    for tensor in content.tensors.values():
-        needed[tensor.file] = max(needed.get(tensor.file, 0), tensor.offset + tensor.length)
-    for name, size in needed.items():
-        file = graph.parent / name
-        there = file.stat().st_size if file.is_file() else 0
-        if there < size:
-            raise ModelCorruptError(f"{file} has {there} bytes; the graph needs {size}. Copy the model again.")
+    if short := shortage(content, graph.parent):
+        raise ModelCorruptError(f"{short} Copy the model again.")
 
 
 def _agreement(report: Mapping[str, Any]) -> dict[str, object]:

@@ -60,6 +60,19 @@ def read_graph(path: Path) -> GraphFile:
         raise ModelCorruptError(f"{path} is not an ONNX model: {error}") from error
 
 
+def shortage(graph: GraphFile, folder: Path) -> str:
+    """Which of the weights' files in `folder` is shorter than the graph needs, in a sentence; empty if none is."""
+    needed: dict[str, int] = {}
+    for tensor in graph.tensors.values():
+        needed[tensor.file] = max(needed.get(tensor.file, 0), tensor.offset + tensor.length)
+    for name, size in needed.items():
+        file = folder / name
+        there = file.stat().st_size if file.is_file() else 0
+        if there < size:
+            return f"{file} has {there} bytes; the graph needs {size}."
+    return ""
+
+
 def _graph(data: memoryview) -> GraphFile:
     operators: list[Operator] = []
     tensors: dict[str, ExternalTensor] = {}

@@ -25,6 +25,7 @@ from autoglmd.model.graph_io import (
     precision_of,
 )
 from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows
+from autoglmd.model.onnx_file import read_graph, shortage
 from autoglmd.model.runner import Ids, Logits, ModelSpec
 from autoglmd.model.self_check import try_once
 
@@ -235,9 +236,18 @@ def _load_session(options: RunnerOptions) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(options.graph), settings, providers=list(options.device.providers))
     except Exception as error:
+        why = _short_weights(options.graph) or _first_line(error)
         raise ModelCorruptError(
-            f"{options.graph} cannot be loaded: {_first_line(error)} Copy the bundle again, or build it anew."
+            f"{options.graph} cannot be loaded: {why} Copy the bundle again, or build it anew."
         ) from error
+
+
+def _short_weights(graph: Path) -> str:
+    """What is missing from a torn copy, which onnxruntime says in words of its own; empty if that is not it."""
+    try:
+        return shortage(read_graph(graph), graph.parent)
+    except (ModelCorruptError, OSError):
+        return ""
 
 
 def _lost(wanted: DeviceChoice, got: DeviceChoice) -> str:

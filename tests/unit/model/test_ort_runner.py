@@ -43,14 +43,16 @@ def test_a_graph_that_is_no_graph_is_corrupt(folder: Path) -> None:
 
 @pytest.mark.parametrize("keep", [None, 0.0, 0.5, 0.999])
 def test_missing_or_truncated_weights_are_corrupt(folder: Path, keep: float | None) -> None:
-    """model.onnx.data is not there, or not all of it."""
+    """model.onnx.data is not there, or not all of it; the error has both sizes."""
     data = folder / "model.onnx.data"
     whole = data.read_bytes()
+    size = int(len(whole) * (keep or 0))
     if keep is None:
         data.unlink()
     else:
-        data.write_bytes(whole[: int(len(whole) * keep)])
-    with pytest.raises(ModelCorruptError, match=r"model\.onnx"):
+        data.write_bytes(whole[:size])
+    told = rf"{data} has {size} bytes; the graph needs {len(whole)}\. Copy the bundle again"
+    with pytest.raises(ModelCorruptError, match=told):
         open_runner(folder)
 
 
