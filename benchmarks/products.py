@@ -2,11 +2,12 @@
 
     python -m benchmarks.products [--threads N] [--rounds N] [--amx]
 
-Without --amx onnxruntime is kept from the processor's AMX unit, as the daemon keeps it by default. A stack of 40 weights of 1024 x 4096, more than most caches hold, is multiplied from end to end, in turns: groups of
-several sizes, W8A8, float32. At one row the weights' bytes per second are what counts, scales included, beside the
-speed of reading as many bytes of memory in the same round; at more rows the multiplications per second. W8A8 is its
-product and the quantization alone: the operators that find each row's maximum belong to the graph and are not here.
-No two weights are alike: of equal ones onnxruntime keeps a single copy, and the caches hold it.
+Without --amx onnxruntime is kept from the processor's AMX unit, as the daemon keeps it by default. A stack of 40
+weights of 1024 x 4096, more than most caches hold, is multiplied from end to end, in turns: groups of several sizes,
+W8A8, float32. At one row the weights' bytes per second are what counts, scales included, beside the speed of reading as
+many bytes of memory in the same round; at more rows the multiplications per second. W8A8 is its product and the
+quantization alone: the operators that find each row's maximum belong to the graph and are not here. No two weights are
+alike: of equal ones onnxruntime keeps a single copy, and the caches hold it.
 """
 
 from __future__ import annotations
