@@ -39,8 +39,9 @@ class Contender:
     @property
     def key(self) -> str:
         """Name of its folder in the store."""
-        parts = ("daemon" if self.engine == SERVED else "", self.kind, "amx" if self.amx else "", self.precision)
-        return "-".join(filter(None, parts))
+        # What is unusual is named: AMX with ours, its absence with a peer.
+        amx = "" if self.amx != self.ours else "amx" if self.amx else "no-amx"
+        return "-".join(filter(None, ("daemon" if self.engine == SERVED else "", self.kind, amx, self.precision)))
 
     @property
     def ours(self) -> bool:

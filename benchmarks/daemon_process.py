@@ -37,6 +37,7 @@ class RunningDaemon:
 
     socket: str
     pid: int
+    log: Path
 
     def kv_bytes_per_token(self) -> int:
         """Return what one position of one row takes."""
@@ -48,7 +49,9 @@ class RunningDaemon:
         with Client(self.socket) as client:
             model = client.model()
         graph = "prepared" if model.prepared else "plain"
-        return {"autoglmd": metadata.version("autoglmd"), "kv": model.kv_precision, "graph": graph}
+        entries = (json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines())
+        amx = "lent" if next(entry["amx"] for entry in entries if entry["msg"] == "serving") else "not lent"
+        return {"autoglmd": metadata.version("autoglmd"), "kv": model.kv_precision, "graph": graph, "AMX": amx}
 
     def memory(self) -> dict[str, int]:
         """Return peak resident bytes, and now's proportional share and private bytes."""
@@ -78,7 +81,7 @@ def daemon(settings: Settings, bundle: Path, engine: EngineChoice, amx: bool = F
             process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
         try:
             _wait_until_ready(socket, process, log)
-            yield RunningDaemon(socket, process.pid)
+            yield RunningDaemon(socket, process.pid, log)
         finally:
             process.terminate()
             process.wait(STOP_SECONDS)
@@ -86,7 +89,9 @@ def daemon(settings: Settings, bundle: Path, engine: EngineChoice, amx: bool = F
 
 def _toml(settings: Settings, bundle: Path, engine: EngineChoice, folder: str, amx: bool) -> str:
     socket = f"{folder}/autoglmd.sock"
-    strings = {"socket": socket, "bundle": str(bundle), "state": str(settings.state.resolve()), "name": bundle.name}
+    # Each way has a packing of its own.
+    state = settings.state / "amx" if amx else settings.state
+    strings = {"socket": socket, "bundle": str(bundle), "state": str(state.resolve()), "name": bundle.name}
     quoted = {name: json.dumps(value) for name, value in strings.items()}
     return f"""\
 state_dir = {quoted["state"]}

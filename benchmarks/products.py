@@ -13,7 +13,6 @@ alike: of equal ones onnxruntime keeps a single copy, and the caches hold it.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import statistics
 import sys
 import time
@@ -27,7 +26,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from autoglmd.host.amx import amx_is_lent, amx_withheld
 from benchmarks.process import run_module
 
-with contextlib.nullcontext() if "--amx" in sys.argv else amx_withheld():
+with amx_withheld(unless="--amx" in sys.argv):
     # It asks for AMX at its import, and never again.
     import onnxruntime as ort
 

@@ -25,11 +25,7 @@ def run(settings: Settings, job: Job) -> Result:
         try:
             load = Load(runner, client)
             figures = load.figures(job).as_result()
-            return {
-                **figures,
-                "facts": {**running.facts(), "amx": str(job.amx).lower()},
-                "tokens": load.greedy_tokens(job),
-            }
+            return {**figures, "facts": running.facts(), "tokens": load.greedy_tokens(job)}
         finally:
             runner.run(client.close())
 

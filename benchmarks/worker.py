@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import sys
@@ -27,8 +26,6 @@ ENGINES = {
 
 def load(job: Job) -> Engine:
     """Load the job's engine with its model."""
-    if job.engine.startswith("onnx"):
-        importlib.import_module("autoglmd")  # sets what the daemon wants of onnxruntime, before that is imported
     module, name = ENGINES[job.engine]
     engine: Engine = getattr(importlib.import_module(module), name)(job)
     return engine
@@ -39,9 +36,9 @@ def main() -> None:
     job_file, result_file = (Path(argument) for argument in sys.argv[1:3])
     job = jobs.read(job_file)
     # An engine may ask for AMX at its import, or as late as at its first product.
-    with contextlib.nullcontext() if job.amx else amx_withheld():
+    with amx_withheld(unless=job.amx):
         result = run(job)
-    result["facts"]["AMX"] = "used" if amx_is_lent() else "not used"
+    result["facts"]["AMX"] = "lent" if amx_is_lent() else "not lent"
     result_file.write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from autoglmctl.build.options import BuildOptions, KvOptions, KvPrecision, Precision, Scheme, WeightOptions
+from autoglmd.host.amx import amx_withheld
 from benchmarks.settings import GLM_SMALL_CHECKPOINT
 
 _GROUPS_64 = WeightOptions(group_size=64)
@@ -51,6 +52,8 @@ def prepare(source: Path, target: Path) -> None:
     """Write the folder `source` into `target` as optimized and packed for this host."""
     from autoglmd.model.bundle import read_bundle
     from autoglmd.model.device import CPU
-    from autoglmd.model.prepare import prepare as prepare_bundle
+
+    with amx_withheld():
+        from autoglmd.model.prepare import prepare as prepare_bundle
 
     prepare_bundle(read_bundle(source), target, (CPU,))

@@ -39,7 +39,7 @@ GOALS = {
     LLAMA_CPP_AMX_OFF: _TO_LLAMA_CPP,
     OPENVINO_AMX_OFF: _TO_OPENVINO,
 }
-"""What we set out to reach, as ratios of ours to theirs. It was set on a processor without AMX."""
+"""What we set out to reach, as ratios of ours to theirs. They were set on a processor without AMX."""
 LIMIT_GOAL = 0.85
 BANDWIDTH = "memory"
 KV_NAMES = {"float32": "FP32", "float16": "FP16", "f16": "FP16", "int8": "INT8", "u8": "UINT8"}

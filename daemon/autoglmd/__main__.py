@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
 import re
@@ -92,14 +91,16 @@ def _run_serve(options: argparse.Namespace) -> None:
 
 def _run_prepare(options: argparse.Namespace) -> None:
     from autoglmd.model.device import CPU
-    from autoglmd.model.prepare import prepare
+
+    with amx_withheld(unless=options.amx):
+        from autoglmd.model.prepare import prepare
 
     prepare(read_bundle(options.bundle), options.folder, (CPU,))
 
 
 async def _serve(config: Config, *, exit_with_parent: bool) -> None:
     # With it comes onnxruntime, which asks for AMX at its import and never again.
-    with contextlib.nullcontext() if config.amx else amx_withheld():
+    with amx_withheld(unless=config.amx):
         from autoglmd.app import Daemon, Surroundings
     from autoglmd.host.clock import SystemClock
     from autoglmd.host.systemd import notifier_of_this_process
@@ -186,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.set_defaults(run=_run_prepare)
     prepare.add_argument("bundle", type=Path, help="folder of the bundle")
     prepare.add_argument("folder", type=Path, help="folder to make or replace")
+    prepare.add_argument("--amx", action="store_true", help="for a daemon with amx = true")
     for command in (serve, check):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML file (default: built-in defaults)")
     serve.add_argument("--socket", metavar="PATH", help="Unix socket to listen on")

@@ -99,8 +99,8 @@ class Daemon:
         ready = [info.name for info in self._catalog.infos() if info.state is ModelState.READY]
         self._notifier.ready()
         self._notifier.status(f"Serving {', '.join(ready)}")
-        facts = {"models": ready, "socket": str(self._edge.socket), "amx": amx_is_lent()}
-        log.info("serving", extra=facts)
+        places = {"socket": str(self._edge.socket), "state_dir": str(self._config.state_dir)}
+        log.info("serving", extra={"models": ready, **places, "amx": amx_is_lent()})
         return True
 
     async def _unless_stopped(self, work: Coroutine[None, None, None]) -> bool:

@@ -44,7 +44,13 @@ class Conversation:
         else:
             text = "\n\n".join(f"## {turn['role']}\n\n{turn['content']}" for turn in self.messages) + "\n"
         place = path.absolute()
-        with place.open("w" if place in self._saved else "x", encoding="utf-8") as file:
+        if place in self._saved:
+            # The earlier one stays whole until this one is.
+            fresh = place.with_name(f".{place.name}.new")
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(place)
+            return
+        with place.open("x", encoding="utf-8") as file:
             self._saved.add(place)
             file.write(text)
 

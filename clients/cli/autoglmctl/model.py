@@ -179,10 +179,14 @@ def prepare(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")] = "cpu",
 ) -> None:
     """Optimize a model for this box: less memory, a faster start. The daemon also does it by itself."""
+    from autoglmd.host.amx import amx_withheld
     from autoglmd.model.bundle import read_bundle
     from autoglmd.model.device import choose_device
-    from autoglmd.model.ort_runner import available_providers
-    from autoglmd.model.prepare import prepare as prepare_bundle
+
+    with amx_withheld():
+        # onnxruntime packs by what it is lent at its import. A daemon with amx = true makes a copy of its own.
+        from autoglmd.model.ort_runner import available_providers
+        from autoglmd.model.prepare import prepare as prepare_bundle
 
     bundle = read_bundle(folder)
     target = output or STATE_DIR / "prepared" / (name or folder.absolute().name)

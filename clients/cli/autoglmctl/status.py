@@ -33,7 +33,7 @@ def _when_serving(connect: Callable[[], Client], deadline: float) -> DaemonStatu
 
     Each time anew: which of the default places is the daemon's, a client sees only when its socket is there.
     """
-    from openglm import UnavailableError
+    from openglm import AccessDeniedError, UnavailableError
 
     while True:
         late = time.monotonic() >= deadline
@@ -42,7 +42,8 @@ def _when_serving(connect: Callable[[], Client], deadline: float) -> DaemonStatu
                 answer = client.status()
             if answer.state == "serving" or late:
                 return answer
-        except UnavailableError:
+        except (UnavailableError, AccessDeniedError):
+            # A socket is its daemon's alone until it has been opened to its group.
             if late:
                 raise
         time.sleep(_PAUSE_SECONDS)

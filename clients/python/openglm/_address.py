@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,19 @@ def default_candidates(environ: Mapping[str, str]) -> tuple[Address, ...]:
         return (_socket(Path(named.removeprefix("unix:"))),)
     if named := environ.get("AUTOGLMD_ADDRESS"):
         return (parse_address(named),)
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    user = (Address(path=Path(runtime, "autoglmd", "autoglmd.sock")),) if runtime else ()
+    runtime = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    user = (Address(path=runtime / "autoglmd" / "autoglmd.sock"),) if _is_ours_alone(runtime) else ()
     return (Address(path=SYSTEM_SOCKET), *user)
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    """As a user's runtime folder is. Where others can write, or of another user, the socket could be anybody's."""
+    try:
+        facts = folder.lstat()
+    except OSError:
+        return False
+    mine = facts.st_uid == os.geteuid() and not facts.st_mode & 0o077
+    return folder.is_absolute() and stat.S_ISDIR(facts.st_mode) and mine
 
 
 def default_address(environ: Mapping[str, str]) -> Address:

@@ -1,10 +1,12 @@
 """Where the socket and the state go when nobody said: the system's folders, else the user's own.
 
 As in the XDG Base Directory Specification (https://specifications.freedesktop.org/basedir-spec/latest/), where a
-relative path counts as none. The user's socket is where clients look after the system's.
+relative path counts as none, and so does a runtime folder that is not its user's alone: who can write there could put a
+socket of his own in the place of ours. The user's socket is where clients look after the system's.
 """
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +32,9 @@ def usable_places(environ: Mapping[str, str], system: Places | None = None) -> P
 
 
 def _socket(environ: Mapping[str, str], system: Path) -> Path:
-    parents = (Path(environ.get("XDG_RUNTIME_DIR", "")),)
-    places = (system, *(parent / "autoglmd" / "autoglmd.sock" for parent in parents if parent.is_absolute()))
+    runtime = Path(environ.get("XDG_RUNTIME_DIR", ""))
+    own = (runtime / "autoglmd" / "autoglmd.sock",) if _is_ours_alone(runtime) else ()
+    places = (system, *own)
     # The claim on a socket makes its own folder at most.
     return next((place for place in places if _can_be_had(place.parent, place.parent.parent)), system)
 
@@ -40,6 +43,15 @@ def _state_dir(environ: Mapping[str, str], system: Path) -> Path:
     parents = (Path(environ.get("XDG_STATE_HOME", "")), Path(environ.get("HOME", ""), ".local", "state"))
     own = next((parent / "autoglmd" for parent in parents if parent.is_absolute()), system)
     return next((place for place in (system, own) if _can_be_had(place, *place.parents)), system)
+
+
+def _is_ours_alone(folder: Path) -> bool:
+    try:
+        facts = folder.lstat()
+    except OSError:
+        return False
+    mine = facts.st_uid == os.geteuid() and not facts.st_mode & 0o077
+    return folder.is_absolute() and stat.S_ISDIR(facts.st_mode) and mine
 
 
 def _can_be_had(*folders: Path) -> bool:

@@ -26,6 +26,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from autoglmd.errors import HostError, ModelCorruptError, NotSupportedError
+from autoglmd.host.amx import amx_is_lent
 from autoglmd.host.facts import HostFacts, read_facts
 from autoglmd.host.files import locked_directory, replacing_directory
 from autoglmd.model.bundle import Bundle, weights_bytes
@@ -62,6 +63,8 @@ class PreparedKey:
     machine: str
     cpu_features: str
     """Digest of the kernel's feature flags: they choose the kernels, and so the packing."""
+    amx: bool
+    """Whether this process was lent AMX, whose kernels want another packing."""
     session_options: str
     """Digest of what onnxruntime was told when it optimized."""
 
@@ -145,6 +148,7 @@ def key_of(bundle: Bundle, facts: HostFacts) -> PreparedKey:
         onnxruntime=ort.__version__,
         machine=facts.machine,
         cpu_features=_digest(facts.cpu_features),
+        amx=amx_is_lent(),
         session_options=_digest(f"{name}={value}" for name, value in _ENTRIES.items()),
     )
 

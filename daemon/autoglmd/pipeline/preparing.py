@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autoglmd.errors import DrainingError
+from autoglmd.host.amx import amx_is_lent
 from autoglmd.model.bundle import Bundle
 from autoglmd.model.prepare import find_prepared
 
@@ -43,7 +44,9 @@ class Preparer:
             return
         begun()
         log.info("preparing a model for this host", extra={"bundle": str(bundle.folder), "folder": str(folder)})
-        reason = self._run([*COMMAND, str(bundle.folder), str(folder)])
+        # The child packs weights as this process would.
+        amx = ["--amx"] if amx_is_lent() else []
+        reason = self._run([*COMMAND, *amx, str(bundle.folder), str(folder)])
         if reason:
             log.warning("loading the bundle as shipped, which takes more memory: %s", reason)
 

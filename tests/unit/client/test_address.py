@@ -1,5 +1,6 @@
 """Where a daemon is looked for."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -78,6 +79,24 @@ def test_the_users_socket_is_taken_where_the_systems_is_missing(tmp_path: Path) 
     assert default_address(environ).path == path
 
 
-def test_a_place_that_may_not_be_looked_at_is_passed_over() -> None:
-    """As the system's folder may be, to who is not in its group; here it is a name that the kernel refuses."""
-    assert default_address({"XDG_RUNTIME_DIR": "/" + "x" * 300}).path == SYSTEM_SOCKET
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o1777])
+def test_a_runtime_folder_that_others_can_enter_is_not_looked_at(tmp_path: Path, mode: int) -> None:
+    """Whoever can write there could listen in the daemon's place."""
+    tmp_path.chmod(mode)
+    assert [place.path for place in default_candidates({"XDG_RUNTIME_DIR": str(tmp_path)})] == [SYSTEM_SOCKET]
+
+
+def test_another_users_runtime_folder_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root has it in its environment behind `sudo -E`."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert [place.path for place in default_candidates({"XDG_RUNTIME_DIR": str(tmp_path)})] == [SYSTEM_SOCKET]
+
+
+@pytest.mark.parametrize("folder", ["", "relative", "/nowhere/at/all", "/" + "x" * 300])
+def test_a_runtime_folder_that_is_none_is_not_looked_at(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unset, relative, which counts as unset, not there, or a name that the kernel refuses."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "relative").mkdir(mode=0o700)
+    assert [place.path for place in default_candidates({"XDG_RUNTIME_DIR": folder})] == [SYSTEM_SOCKET]

@@ -1,5 +1,6 @@
 """Where the socket and the state go when nobody said."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,21 @@ def test_each_place_is_judged_by_itself(tmp_path: Path, closed: Places) -> None:
     environ = {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
     system = Places(closed.socket, tmp_path / "state")
     assert usable_places(environ, system) == Places(tmp_path / "autoglmd" / "autoglmd.sock", system.state_dir)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o1777])
+def test_a_runtime_folder_that_others_can_enter_is_not_taken(tmp_path: Path, closed: Places, mode: int) -> None:
+    """Whoever can write there could put a socket of their own in the place of ours."""
+    tmp_path.chmod(mode)
+    assert usable_places({"XDG_RUNTIME_DIR": str(tmp_path)}, closed).socket == closed.socket
+
+
+def test_another_users_runtime_folder_is_not_taken(
+    tmp_path: Path, closed: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root has it in its environment behind `sudo -E`."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert usable_places({"XDG_RUNTIME_DIR": str(tmp_path)}, closed).socket == closed.socket
 
 
 @pytest.mark.parametrize("own", ["", "relative", "/nowhere/at/all"])

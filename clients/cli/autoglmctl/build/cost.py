@@ -59,11 +59,11 @@ def measure_here(folder: Path, threads: int, tokens: int) -> Cost:
     """Load and run the model in this process."""
     import numpy as np
 
-    from autoglmctl.build.runner import GraphRunner
-
     with amx_withheld():
         # As the daemon does where nobody configures it otherwise; later imports are this one.
         import onnxruntime  # noqa: F401
+
+    from autoglmctl.build.runner import GraphRunner
 
     before = _memory_bytes("VmRSS")
     started = time.perf_counter()
