@@ -64,10 +64,8 @@ def test_the_tables_without_peers_follow_a_trial_of_the_tiny_shape() -> None:
     assert TINY not in Settings().shapes
 
 
-def test_a_stale_prepared_model_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_prepared_model_is_made_again(tmp_path: Path) -> None:
     """The daemon would make it again, and then both would run different graphs."""
-    # Other tests of this process have imported onnxruntime with AMX; the benchmarks' own process never does.
-    monkeypatch.setattr("autoglmd.model.prepare.amx_is_lent", lambda: False)
     settings = Settings(work=tmp_path, python=sys.executable)
     copy_bundle("tiny-int8", assets.path(settings, SHAPE, "groups64-kv8"))
     stale = assets.path(settings, SHAPE, "prepared-groups64-kv8")
