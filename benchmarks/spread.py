@@ -6,6 +6,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+SMALL = 20
+"""A whole number below it is rounded by more than the ranges that we see."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -32,8 +35,10 @@ class Spread:
         """Median, lowest and highest, for a plot."""
         return self.median, self.low, self.high
 
-    def text(self, digits: int = 0) -> str:
-        """Render `median (low-high)`."""
+    def text(self, digits: int | None = None) -> str:
+        """Render `median (low-high)`; without `digits`, one behind the point where a whole number would say little."""
+        if digits is None:
+            digits = 1 if self.median < SMALL else 0
         return f"{self.median:.{digits}f} ({self.low:.{digits}f}-{self.high:.{digits}f})"
 
 

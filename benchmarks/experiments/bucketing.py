@@ -88,4 +88,4 @@ def _row(way: str, contender: Contender, results: Sequence[Result]) -> list[str]
     padding = Spread.of([100 * result[way]["padding"] for result in results])
     runs = Spread.of([result[way]["runs"] for result in results])
     ratio = paired_ratio(rates, bases).text(2)
-    return [f"{contender.build}: {WAYS[way]}", Spread.of(rates).text(1), ratio, f"{padding.median:.0f} %", runs.text()]
+    return [f"{contender.build}: {WAYS[way]}", Spread.of(rates).text(1), ratio, f"{padding.median:.0f} %", runs.text(0)]

@@ -19,6 +19,12 @@ def test_a_spread_is_written_with_its_range() -> None:
     assert Spread(5.04, 4.0, 100.0, rounds=3).text(1) == "5.0 (4.0-100.0)"
 
 
+def test_small_figures_are_written_with_a_tenth() -> None:
+    """7 and 9 tokens per second are further apart than they look."""
+    assert Spread(8.94, 6.2, 9.4, rounds=3).text() == "8.9 (6.2-9.4)"
+    assert Spread(31.6, 30.1, 33.2, rounds=3).text() == "32 (30-33)"
+
+
 def test_nothing_has_no_spread() -> None:
     """An empty table cell must not become a number."""
     with pytest.raises(ValueError, match="no runs"):
