@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLORS = ("#123f73", "#1f6fb8", "#8cc0ea", "#2a9d8f", "#a5d8cf", "#7f8f2a", "#c46a1b", "#8a8f98")
-"""In the order of the race's columns: ours in blue and green, then the peers."""
+"""In the order of the race's columns: ours in blue, then the peers."""
 WIDTH_OF_GROUP = 0.86
 INCHES_PER_BAR = 0.27
 LEAST_INCHES = 8.0
