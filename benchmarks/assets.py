@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from autoglmd.host.amx import amx_withheld
 from benchmarks.process import ROOT
 from benchmarks.settings import GLM_SMALL, GLM_SMALL_CHECKPOINT, Settings
 
@@ -67,10 +68,12 @@ def _source(settings: Settings, shape: str, kind: str) -> str | Path:
 def _fits(bundle: Path, prepared: Path) -> bool:
     from autoglmd.model.bundle import read_bundle
     from autoglmd.model.device import CPU
-    from autoglmd.model.prepare import find_prepared
 
-    # As the daemon and the raw loops run, whatever this process was lent.
-    return find_prepared(read_bundle(bundle), prepared, (CPU,), amx=False) is not None
+    with amx_withheld():
+        # The copy is for processes without AMX; this one must be one of them.
+        from autoglmd.model.prepare import find_prepared
+
+    return find_prepared(read_bundle(bundle), prepared, (CPU,)) is not None
 
 
 def _remove(made: Path) -> None:

@@ -89,7 +89,7 @@ OPENVINO = Contender("OpenVINO GenAI, INT8", "openvino", "openvino", amx=True)
 OPENVINO_AMX_OFF = Contender("OpenVINO GenAI, INT8, no AMX, f32", "openvino", "openvino", precision="f32")
 """Where a processor has bfloat16 instructions OpenVINO computes in bf16 around its INT8 products, which is slow without
 AMX; f32 is what it takes on processors that have neither."""
-REFERENCE = Contender("transformers, FP32", "reference", "checkpoint")
+REFERENCE = Contender("transformers, FP32", "reference", "checkpoint", amx=True)
 
 SCHEMES = (GROUPS_KV8, PER_TOKEN_KV8)
 """Both schemes with an INT8 KV cache, for the experiments that have no peers."""

@@ -2,7 +2,8 @@
 
     python -m benchmarks.long_prompts FOLDER [FOLDER ...]
 
-The folders' models take turns. Also says whether keys, values and logits depend on where the chunks end.
+The folders' models take turns, without AMX, as in the daemon by default. Also says whether keys, values and logits
+depend on where the chunks end.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from autoglmd.host.amx import amx_withheld
 from autoglmd.model.bundle import read_bundle
 from autoglmd.model.device import DeviceChoice
-from autoglmd.model.ort_runner import OrtRunner, RunnerOptions
+
+with amx_withheld():
+    from autoglmd.model.ort_runner import OrtRunner, RunnerOptions
 
 TOKENS, CHUNK, ROUNDS = 2048, 256, 3
 SHORT_TOKENS = 1200

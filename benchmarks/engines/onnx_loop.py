@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
+from autoglmd.host.amx import amx_withheld
 from autoglmd.model.attention_kernel import attention_kernel, scratch_bytes
 from benchmarks.engines.base import Decoded, enough
 from benchmarks.job import Job
+
+with amx_withheld():
+    # As in the daemon by default, in whatever process the loop runs.
+    import onnxruntime as ort
 
 ATTENTION_VARIABLE = "ORT_GQA_DISABLE_FLASH_ATTENTION"
 NUMPY_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}

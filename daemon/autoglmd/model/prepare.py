@@ -20,7 +20,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import onnxruntime as ort
@@ -118,18 +118,11 @@ def prepare(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> Prepare
     return PreparedModel(folder, key)
 
 
-def find_prepared(
-    bundle: Bundle, folder: Path, providers: tuple[str, ...], amx: bool | None = None
-) -> PreparedModel | None:
-    """Return the prepared model in `folder` if it is whole and made for this bundle, host and onnxruntime.
-
-    `amx` says whether who asks for it will be lent AMX; `None` means this process as it is.
-    """
+def find_prepared(bundle: Bundle, folder: Path, providers: tuple[str, ...]) -> PreparedModel | None:
+    """Return the prepared model in `folder` if it is whole and made for this bundle, process, host and onnxruntime."""
     if providers != (CPU,):
         return None
     key = key_of(bundle, read_facts())
-    if amx is not None:
-        key = replace(key, amx=amx)
     expected = {"key": asdict(key), "sizes": _sizes(folder)}
     content = _read_key(folder / KEY_FILE)
     matches = {name: content.get(name) for name in expected} == expected

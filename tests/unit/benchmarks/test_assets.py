@@ -1,5 +1,6 @@
 """Where models lie, and the command line."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,8 +65,10 @@ def test_the_tables_without_peers_follow_a_trial_of_the_tiny_shape() -> None:
     assert TINY not in Settings().shapes
 
 
-def test_a_stale_prepared_model_is_made_again(tmp_path: Path) -> None:
+def test_a_stale_prepared_model_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon would make it again, and then both would run different graphs."""
+    # Other tests have imported onnxruntime into this process with AMX; the benchmarks never do.
+    monkeypatch.setattr("autoglmd.model.prepare.amx_is_lent", lambda: False)
     settings = Settings(work=tmp_path, python=sys.executable)
     copy_bundle("tiny-int8", assets.path(settings, SHAPE, "groups64-kv8"))
     stale = assets.path(settings, SHAPE, "prepared-groups64-kv8")
@@ -76,3 +79,10 @@ def test_a_stale_prepared_model_is_made_again(tmp_path: Path) -> None:
     assert (made / "model.onnx").exists()
     again = assets.need(settings, SHAPE, "prepared-groups64-kv8")
     assert (again / "prepared.json").stat().st_mtime_ns == first
+
+
+def test_the_benchmarks_own_process_is_lent_no_amx() -> None:
+    """Or it would take every prepared copy for a stale one, and make it again at each turn."""
+    program = "import benchmarks.__main__, onnxruntime; from autoglmd.host.amx import amx_is_lent; print(amx_is_lent())"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
