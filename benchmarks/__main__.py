@@ -28,6 +28,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], 
     parser.add_argument("--peers-python", default=defaults.peers_python, help="interpreter that has the peers")
     patience = "seconds to wait before each measurement for others to leave the machine alone"
     parser.add_argument("--patience", type=float, default=defaults.patience_seconds, help=patience)
+    retakes = "how often to take a measurement again that others disturbed; the least disturbed one counts"
+    parser.add_argument("--retakes", type=int, default=defaults.retakes, help=retakes)
     options = parser.parse_args(arguments)
     settings = Settings(
         work=options.work,
@@ -37,6 +39,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], 
         rounds=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
         quick=options.quick,
         patience_seconds=options.patience,
+        retakes=options.retakes,
     )
     return settings, options.only or list(EXPERIMENTS), not options.report_only
 
@@ -44,7 +47,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], 
 def main() -> None:
     """Run the command line."""
     settings, chosen, measuring = parse()
-    store = Store(settings.results, settings.patience_seconds)
+    store = Store(settings.results, settings.patience_seconds, settings.retakes)
     try:
         _run(settings, store, chosen, measuring)
     except MixedResultsError as error:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import psutil
 
 QUIET_SHARE = 0.05
+DISTURBED_SHARE = 0.08
+"""With more of the machine in others' hands a measurement is taken again, where it may be."""
 SAMPLE_SECONDS = 1.0
 
 

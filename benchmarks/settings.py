@@ -40,6 +40,7 @@ class Settings:
     quick: bool = False
     threads: int = 2
     patience_seconds: float = 0.0
+    retakes: int = 0
 
     @property
     def own_shape(self) -> str:

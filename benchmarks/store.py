@@ -13,6 +13,7 @@ from benchmarks import disturbance, fingerprint
 from benchmarks.fingerprint import NOT_OURS, UNKNOWN, Origin
 
 OTHERS = "others_share"
+TAKES = "takes"
 FINGERPRINT = "fingerprint"
 NAMED_FILES = 5
 """Files of one origin that an error names; it counts the rest."""
@@ -32,6 +33,8 @@ class Store:
     folder: Path
     patience_seconds: float = 0.0
     """How long to wait before each measurement for others to leave the machine alone."""
+    retakes: int = 0
+    """How often a measurement is taken again in which others did not. The least disturbed one counts."""
     fingerprint: Callable[[], dict[str, Any]] = fingerprint.read
     """Where a result that is measured now comes from."""
 
@@ -55,11 +58,9 @@ class Store:
         known = self.get(key)
         if known is not None:
             return known
-        disturbance.wait_until_quiet(self.patience_seconds)
-        origin, before = self._origin(ours), disturbance.read()
+        origin = self._origin(ours)
         self._check_sources(_table(key), {_sources({FINGERPRINT: origin}): [f"{key}.json (to be measured now)"]})
-        result = make()
-        result = {**result, OTHERS: round(before.others_share(disturbance.read()), 3), FINGERPRINT: origin}
+        result = {**self._least_disturbed(make), FINGERPRINT: origin}
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
@@ -101,6 +102,16 @@ class Store:
         self._check_engines(results)
         for name in {_table(key) for key in results}:
             self._check_sources(name, {})
+
+    def _least_disturbed(self, make: Callable[[], Result]) -> Result:
+        """What others took of the machine decides alone; what was measured is not looked at."""
+        takes: list[Result] = []
+        while not takes or (len(takes) <= self.retakes and takes[-1][OTHERS] > disturbance.DISTURBED_SHARE):
+            disturbance.wait_until_quiet(self.patience_seconds)
+            before = disturbance.read()
+            taken = make()
+            takes.append({**taken, OTHERS: round(before.others_share(disturbance.read()), 3)})
+        return {**min(takes, key=lambda each: each[OTHERS]), TAKES: len(takes)}
 
     def _origin(self, ours: bool) -> dict[str, Any]:
         origin = self.fingerprint()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fingerprint
+from benchmarks import disturbance, fingerprint
 from benchmarks.fingerprint import COMPARED, commit_text, sources
 from benchmarks.store import MixedResultsError, Result, Store
 
@@ -30,6 +30,24 @@ def test_a_result_is_measured_once(tmp_path: Path) -> None:
     """An interrupted run goes on where it stopped."""
     Store(tmp_path).need("race/shape/engine/0", lambda: {"rate": 1.5})
     assert Store(tmp_path).need("race/shape/engine/0", never)["rate"] == 1.5
+
+
+def test_a_disturbed_measurement_is_taken_again_and_the_least_disturbed_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was measured: the best figure of these three is in the most disturbed take."""
+    shares = iter((0.5, 0.2, 0.3))
+    monkeypatch.setattr(disturbance.Reading, "others_share", lambda *_: next(shares))
+    rates = iter((9.0, 1.0, 2.0))
+    result = Store(tmp_path, retakes=2).need("race/0", lambda: {"rate": next(rates)})
+    assert (result["rate"], result["others_share"], result["takes"]) == (1.0, 0.2, 3)
+
+
+def test_a_quiet_measurement_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many times it may be taken."""
+    monkeypatch.setattr(disturbance.Reading, "others_share", lambda *_: disturbance.DISTURBED_SHARE)
+    rates = iter((1.0,))
+    assert Store(tmp_path, retakes=2).need("race/0", lambda: {"rate": next(rates)})["takes"] == 1
 
 
 def test_a_failed_measurement_leaves_nothing(tmp_path: Path) -> None:
