@@ -16,7 +16,7 @@ from autoglmd.config import Config, ModelConfig, load_config
 from autoglmd.errors import AutoglmError, ConfigError
 from autoglmd.host.amx import amx_withheld
 from autoglmd.host.places import usable_places
-from autoglmd.host.sockets import group_id
+from autoglmd.host.sockets import check_length, group_id
 from autoglmd.model.bundle import read_bundle, resolve_folder
 from autoglmd.telemetry.log import configure_logging
 
@@ -62,6 +62,7 @@ def _refusals(config: Config) -> Iterator[AutoglmError]:
     checks: tuple[Callable[[], object], ...] = (
         lambda: listen_addresses(server),
         lambda: server_credentials(server),
+        lambda: check_length(server.socket.absolute()),
         lambda: server.socket_group and group_id(server.socket, server.socket_group),
         lambda: read_bundle(resolve_folder(default.path)),
     )
@@ -158,7 +159,8 @@ def _model_name(folder: Path) -> str:
 
 def _print_config(config: Config) -> None:
     print("The configuration is sound.")  # noqa: T201
-    print(f"  socket         {config.server.socket}")  # noqa: T201
+    # Permission bits as TOML octal, so that 440 is seen to be 0o670.
+    print(f"  socket         {config.server.socket}, mode 0o{config.server.socket_mode:o}")  # noqa: T201
     print(f"  listen         {config.server.listen or '-'}")  # noqa: T201
     print(f"  state_dir      {config.state_dir}")  # noqa: T201
     for name, model in config.models.items():

@@ -2,8 +2,9 @@
 
 import os
 import re
+import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from openglm._errors import InvalidArgumentError
 SYSTEM_SOCKET = Path("/run/autoglmd/autoglmd.sock")
 # sockaddr_un.sun_path has 108 bytes on Linux, the closing zero included.
 SOCKET_PATH_BYTES = 107
+_PROBE_SECONDS = 1.0
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|\[::1\]")
@@ -81,11 +83,24 @@ def _is_ours_alone(folder: Path) -> bool:
 
 
 def default_address(environ: Mapping[str, str]) -> Address:
-    """The first candidate that is there; if none is, the first of all."""
+    """The first candidate that answers: a socket stays behind a daemon that crashed. If none does, the first of all."""
     candidates = default_candidates(environ)
-    # Path.exists would raise where we may not look into the system's folder.
-    there = (place for place in candidates if place.path is None or os.path.exists(place.path))  # noqa: PTH110
-    return next(there, candidates[0])
+    return candidates[0] if len(candidates) == 1 else first_that_answers(candidates) or candidates[0]
+
+
+def first_that_answers(candidates: Iterable[Address]) -> Address | None:
+    """The first Unix socket that somebody listens on and lets us in."""
+    return next((place for place in candidates if _answers(place)), None)
+
+
+def _answers(place: Address) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_SECONDS)
+        try:
+            probe.connect(str(place.path))
+        except OSError:
+            return False
+    return True
 
 
 def _socket(path: Path) -> Address:

@@ -1,12 +1,11 @@
 """The daemon that runs on this box already: where it is, and whether it is the one that is needed."""
 
 import os
-import socket
 import warnings
 from pathlib import Path
 from time import sleep
 
-from openglm._address import Address, default_candidates
+from openglm._address import default_candidates, first_that_answers
 from openglm._client import Client
 from openglm._errors import ModelNotFoundError, OpenGLMError
 from openglm._models import ModelInfo, ModelState
@@ -57,17 +56,8 @@ def _named(address: str | Path | None) -> str | Path | None:
 
 
 def _first_that_answers() -> str | None:
-    return next((place.target for place in default_candidates(os.environ) if _answers(place)), None)
-
-
-def _answers(place: Address) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_PROBE_SECONDS)
-        try:
-            probe.connect(str(place.path))
-        except OSError:
-            return False
-    return True
+    place = first_that_answers(default_candidates(os.environ))
+    return None if place is None else place.target
 
 
 def _ask_for(place: str | Path, model: str) -> ModelInfo:

@@ -37,7 +37,7 @@ class SocketClaim:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _check_length(path)
+        check_length(path)
         self._lock = _lock(path)
         try:
             _remove_stale(path)
@@ -80,6 +80,16 @@ class SocketClaim:
         self._lock = -1
 
 
+def check_length(path: Path) -> None:
+    """Raises HostError if the path does not fit into a Unix socket's address."""
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH_BYTES:
+        raise HostError(
+            f"{path}: the path has {length} bytes and a Unix socket's may have {SOCKET_PATH_BYTES}. "
+            "Choose a shorter one with server.socket or --socket."
+        )
+
+
 def group_id(path: Path, group: str) -> int:
     """The number of the group that the socket at `path` is to belong to. Raises HostError if there is none."""
     try:
@@ -100,15 +110,6 @@ def private_umask() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-def _check_length(path: Path) -> None:
-    length = len(os.fsencode(path))
-    if length > SOCKET_PATH_BYTES:
-        raise HostError(
-            f"{path}: the path has {length} bytes and a Unix socket's may have {SOCKET_PATH_BYTES}. "
-            "Choose a shorter one with server.socket or --socket."
-        )
 
 
 def _lock(path: Path) -> int:

@@ -1,12 +1,14 @@
 """Where a daemon is looked for."""
 
+import contextlib
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from openglm import InvalidArgumentError
+from openglm import InvalidArgumentError, _address
 from openglm._address import SYSTEM_SOCKET, default_address, default_candidates, parse_address
 
 
@@ -68,15 +70,27 @@ def test_the_system_socket_comes_before_the_users(tmp_path: Path) -> None:
     assert [place.path for place in places] == [SYSTEM_SOCKET, tmp_path / "autoglmd" / "autoglmd.sock"]
 
 
-def test_the_users_socket_is_taken_where_the_systems_is_missing(tmp_path: Path) -> None:
-    """The first that is there wins; if none is, the first is named in the error."""
+def test_the_first_socket_that_somebody_answers_on_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that a crashed daemon of the system's left behind hides nobody's own; if none answers, it is named."""
+    left_behind = tmp_path / "system.sock"
+    monkeypatch.setattr(_address, "SYSTEM_SOCKET", left_behind)
     environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
-    assert default_address(environ).path == SYSTEM_SOCKET
-    path = tmp_path / "autoglmd" / "autoglmd.sock"
-    path.parent.mkdir()
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-    assert default_address(environ).path == path
+    with listener(left_behind):
+        pass
+    assert default_address(environ).path == left_behind
+    own = tmp_path / "autoglmd" / "autoglmd.sock"
+    with listener(own):
+        assert default_address(environ).path == own
+
+
+@contextlib.contextmanager
+def listener(path: Path) -> Iterator[None]:
+    """Somebody who answers there, and leaves the socket's file behind."""
+    path.parent.mkdir(exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        yield
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o1777])

@@ -19,9 +19,10 @@ def test_a_sound_file_is_shown_as_it_was_understood(
 ) -> None:
     """The socket, the models, and which of them are not there."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    assert check(tmp_path, '[models.mine]\npath = "/nowhere"\n') == EXIT_OK
+    text = '[models.mine]\npath = "/nowhere"\n[server]\nsocket_mode = 440\n'
+    assert check(tmp_path, text) == EXIT_OK
     shown = capsys.readouterr().out
-    assert "/run/autoglmd/autoglmd.sock" in shown
+    assert "/run/autoglmd/autoglmd.sock, mode 0o670" in shown
     assert "mine: /nowhere, device auto, NOT ON THIS BOX" in shown
 
 
@@ -48,13 +49,14 @@ def test_what_the_start_would_refuse_is_refused(
             '[server]\nsocket = "/s"\nsocket_group = "nobody-has-this"\n',
             "HOST_REFUSED: /s: this box has no group 'nobody-has-this'.",
         ),
+        (f'[server]\nsocket = "/{"s" * 107}"\n', "a Unix socket's may have 107"),
         ('default_model = "m"\n[models.m]\npath = "/nowhere"\n', "MODEL_MISSING: /nowhere is not a folder."),
     ],
 )
 def test_what_the_box_lacks_is_said_as_the_start_would_say_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
 ) -> None:
-    """A group that does not exist, and the bundle without which the daemon does not start."""
+    """A group that does not exist, a path too long for a socket, the bundle without which the daemon does not start."""
     assert check(tmp_path, text) == EXIT_FAILED
     assert said in capsys.readouterr().err
 
