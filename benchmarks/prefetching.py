@@ -1,6 +1,6 @@
 """Requests from text to first tokens: prepared by the computing thread, or by one beside it.
 
-What preparing is, is the daemon's own: chat template, tokenizer, checks (`pipeline.prompts.to_sequence`).
+What preparing is, is the daemon's own: chat template, tokenizer, checks (`pipeline.preparation.prepare`).
 
     python -m benchmarks.prefetching JOB.json RESULT.json
 """
@@ -21,7 +21,8 @@ import numpy as np
 from autoglmd.messages import ChatPrompt, GenerationRequest, Message, SamplingParams, TextPrompt
 from autoglmd.model.bundle import read_bundle
 from autoglmd.model.tokenizer import load_tokenizer
-from autoglmd.pipeline.prompts import PromptRules, to_sequence
+from autoglmd.pipeline.preparation import prepare
+from autoglmd.pipeline.prompts import PromptRules
 from benchmarks import job as jobs
 from benchmarks.engines.onnx_loop import OnnxLoop
 from benchmarks.job import Job
@@ -56,7 +57,7 @@ def _request(name: str, text: str, rules: PromptRules) -> GenerationRequest:
 
 def serial(asked: Iterable[GenerationRequest], rules: PromptRules) -> Iterator[np.ndarray]:
     """Prepare each request when it is its turn."""
-    return (to_sequence(request, request.request_id, rules).prompt_ids for request in asked)
+    return (prepare(request, request.request_id, rules, None).sequence.prompt_ids for request in asked)
 
 
 def decoupled(asked: Iterable[GenerationRequest], rules: PromptRules) -> Iterator[np.ndarray]:

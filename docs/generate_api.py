@@ -1,5 +1,6 @@
 """Writes the API reference from the contract's files and the daemon's own tables: `make docs`."""
 
+import importlib.resources
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from autoglmd.edge.status import DOMAIN, STATUS_OF, TEXT_BYTES, status_of, statu
 from autoglmd.errors import AutoglmError
 
 PROTO = Path("proto")
-FILES = ("inference", "models", "admin")
+WELL_KNOWN = importlib.resources.files("grpc_tools") / "_proto"
+FILES = ("inference", "sessions", "models", "admin")
 Kinds = descriptor_pb2.FieldDescriptorProto
 # A path in SourceCodeInfo is made of field numbers of these descriptors and of indices.
 SERVICE, MESSAGE, ENUM = 6, 4, 5
@@ -63,12 +65,16 @@ SAMPLES: dict[type[AutoglmError], AutoglmError] = {
         errors.PromptTooLongError(9000, 100, 4096, "the context"),
         errors.ModelNotFoundError("glm-x", ("glm-small",)),
         errors.RequestIdInUseError("r1"),
+        errors.SessionBusyError("home"),
+        errors.SessionNotFoundError("home"),
         errors.NotSupportedError("session_id"),
         errors.QueueFullError(64, 64, 2.5),
         errors.ModelNotReadyError("glm-small", "loading", "it is loading."),
         errors.ModelFailedError("glm-small", "its weights are broken."),
         errors.DrainingError(),
         errors.EngineFailedError("The model failed."),
+        errors.SessionError("Session 'home' cannot be read."),
+        errors.SessionNewerError(Path("home.session"), 2, 1),
     )
 }
 OTHERS = {
@@ -114,7 +120,8 @@ def _described(name: str) -> descriptor_pb2.FileDescriptorProto:
     """A file of the contract, with its comments."""
     with tempfile.NamedTemporaryFile() as file:
         source = f"{PROTO}/openglm/v1/{name}.proto"
-        words = ["protoc", f"-I{PROTO}", "--include_source_info", f"--descriptor_set_out={file.name}", source]
+        places = (f"-I{PROTO}", f"-I{WELL_KNOWN}", f"--descriptor_set_out={file.name}")
+        words = ["protoc", *places, "--include_source_info", source]
         if protoc.main(words):
             raise SystemExit(1)
         return descriptor_pb2.FileDescriptorSet.FromString(Path(file.name).read_bytes()).file[0]
@@ -191,11 +198,12 @@ def _type(field: Any, message: descriptor_pb2.DescriptorProto) -> str:
 
 def _errors() -> Iterator[str]:
     """One row per kind of error that an answer may carry."""
-    families = (errors.RequestError, errors.CapacityError, errors.UnavailableError)
+    bases = (errors.RequestError, errors.CapacityError, errors.UnavailableError)
+    families = (*bases, errors.SessionError)
     yield "| code | status | when | details |"
     yield "|---|---|---|---|"
     for kind in STATUS_OF:
-        if issubclass(kind, families) and kind not in families:
+        if issubclass(kind, families) and kind not in bases:
             yield _error_row((kind.__doc__ or "").splitlines()[0], status_of(SAMPLES[kind]))
     for when, status in OTHERS.items():
         yield _error_row(when, status)

@@ -5,7 +5,7 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from autoglmd.config import EngineConfig, LogConfig, ModelConfig, Rule, ServerConfig
+from autoglmd.config import EngineConfig, LogConfig, ModelConfig, Rule, ServerConfig, SessionsConfig
 
 HEAD = """# Configuration
 
@@ -35,7 +35,7 @@ rows = 4
 
 | key | default | meaning |
 |---|---|---|
-| `state_dir` | `"/var/lib/autoglmd"` | Where prepared models live, and the bundles of `glm-base` and `glm-large`. Unset, for a user who cannot write there: `$XDG_STATE_HOME/autoglmd`, or `~/.local/state/autoglmd`. |
+| `state_dir` | `"/var/lib/autoglmd"` | Where prepared models and conversations live, and the bundles of `glm-base` and `glm-large`. Unset, for a user who cannot write there: `$XDG_STATE_HOME/autoglmd`, or `~/.local/state/autoglmd`. |
 | `default_model` | `"glm-small"` | The model of requests that name none. The daemon does not start without it. |
 | `standard_models` | `true` | Also serve `glm-small`, which is embedded, and `glm-base` and `glm-large` if their bundles are in `state_dir`/bundles. |
 | `amx` | `false` | Let onnxruntime use the processor's AMX unit, where there is one. With it W8A8 models compute prompts faster, and answer a few streams more slowly; results are the same bit for bit. |
@@ -86,6 +86,7 @@ def main() -> None:
         _table("[server]", ServerConfig),
         _table("[log]", LogConfig),
         _table("[engine] and [models.NAME.engine]", EngineConfig),
+        _table("[sessions]", SessionsConfig),
         _table("[models.NAME]", ModelConfig),
     ]
     sys.stdout.write("\n".join([HEAD, *tables]))

@@ -27,6 +27,8 @@ from autoglmd.pipeline.loading import LoadContext, load_model
 from autoglmd.pipeline.preparing import PREPARE_SECONDS, Preparer
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
+from autoglmd.pipeline.session_book import open_sessions
+from autoglmd.pipeline.session_desk import SessionDesk
 from autoglmd.telemetry.health import EngineBeat, judge
 
 log = logging.getLogger(__name__)
@@ -57,10 +59,11 @@ class Daemon:
         self._started_at = self._clock.monotonic()
         self._router = Router(asyncio.get_running_loop())
         self._preparer = Preparer()
+        self._book = open_sessions(config.state_dir / "sessions", config.sessions, self._clock)
         folders = {name: str(resolve_folder(model.path)) for name, model in config.models.items()}
         self._catalog = Catalog(folders, config.default_model)
-        self._gateway = Gateway(self._catalog, self._router, self._clock, self._describe)
-        self._edge = EdgeServer(config.server, self._gateway, self._clock)
+        self._gateway = Gateway(self._catalog, self._book, self._router, self._clock, self._describe)
+        self._edge = EdgeServer(config.server, self._gateway, SessionDesk(self._book), self._clock)
 
     async def run(self) -> None:
         """Serve until asked to stop.
@@ -117,7 +120,16 @@ class Daemon:
 
     async def _load_models(self) -> None:
         prepared = self._config.state_dir / "prepared"
-        context = LoadContext(self._clock, self._router, read_facts().cores, prepared, self._preparer, self._tell)
+        context = LoadContext(
+            clock=self._clock,
+            router=self._router,
+            book=self._book,
+            past_bytes=self._config.sessions.memory_bytes,
+            cores=read_facts().cores,
+            prepared=prepared,
+            preparer=self._preparer,
+            tell=self._tell,
+        )
         failed: AutoglmError | None = None
         for name, config in self._config.models.items():
             try:
@@ -155,7 +167,7 @@ class Daemon:
             raise ModelError(f"{config.path}: loading broke down: {error!r}. The log has the details.") from error
 
     async def _shut_down(self) -> None:
-        self._notifier.stopping(STOP_SECONDS + self._config.server.drain_seconds + 2 * LAST_WORDS_SECONDS)
+        self._notifier.stopping(STOP_SECONDS + self._config.server.drain_seconds + 3 * LAST_WORDS_SECONDS)
         self._preparer.stop()
         await self._edge.drain()
         if self._gateway.admission.count:
@@ -169,6 +181,9 @@ class Daemon:
         await self._edge.stop(LAST_WORDS_SECONDS)
         # All at once, so that what was promised above holds for any number of models.
         await asyncio.gather(*(_stop_model(served) for served in self._catalog.served()))
+        # Behind the engines, whose last words are turns to be saved.
+        if not await run_apart("save-sessions", lambda: self._book.stop(LAST_WORDS_SECONDS)):
+            log.error("turns could not be saved before the end")
         log.info("stopped")
 
     def _watch_signals(self) -> None:

@@ -22,7 +22,7 @@ BUNDLED_PREFIX = "bundled:"
 # Names become folders under state_dir.
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-Room = TypeVar("Room", bound="ServerConfig | LogConfig | EngineConfig | ModelConfig")
+Room = TypeVar("Room", bound="ServerConfig | LogConfig | EngineConfig | SessionsConfig | ModelConfig")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,28 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionsConfig:
+    """[sessions]: conversations that outlive their requests, and the daemon."""
+
+    memory_bytes: int = _key(256 << 20, "Conversations kept in memory, keys and values included.", low=0, high=1 << 40)
+    disk_bytes: int = _key(
+        4 << 30, "Conversations kept under state_dir; the longest unused go first.", low=0, high=1 << 50
+    )
+    ttl_seconds: float = _key(30 * 86400.0, "How long an unused conversation is kept.", low=1, high=1e10)
+    unsaved_bytes: int = _key(
+        128 << 20,
+        "Keys and values that may wait for a slow disk; beyond that a turn is saved without.",
+        low=0,
+        high=1 << 40,
+    )
+    busy: str = _key(
+        "wait",
+        "What a second request for a session in use does: wait for the first, or be refused.",
+        choices=("wait", "refuse"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration."""
 
@@ -130,6 +152,7 @@ class Config:
     server: ServerConfig = field(default_factory=ServerConfig)
     log: LogConfig = field(default_factory=LogConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    sessions: SessionsConfig = field(default_factory=SessionsConfig)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
 
 
@@ -181,7 +204,7 @@ def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 def parse_config(table: Mapping[str, Any], source: str) -> Config:
     """Check a parsed TOML table and freeze it. `source` names it in errors."""
-    keys = ("state_dir", "default_model", "standard_models", "amx", "server", "log", "engine", "models")
+    keys = ("state_dir", "default_model", "standard_models", "amx", "server", "log", "engine", "sessions", "models")
     _refuse_unknown(table, keys, source, "")
     engine = _read(EngineConfig(), table.get("engine", {}), source, "engine")
     state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir")).absolute()
@@ -207,6 +230,7 @@ def parse_config(table: Mapping[str, Any], source: str) -> Config:
         server=_read(ServerConfig(), table.get("server", {}), source, "server"),
         log=_read(LogConfig(), table.get("log", {}), source, "log"),
         engine=engine,
+        sessions=_read(SessionsConfig(), table.get("sessions", {}), source, "sessions"),
         models=models,
     )
 

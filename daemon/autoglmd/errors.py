@@ -6,6 +6,8 @@ AutoglmError
 │   ├── PromptTooLongError       the prompt does not fit the context; carries the counts
 │   ├── ModelNotFoundError       no such model is served; carries the known names
 │   ├── RequestIdInUseError      a running request has this id
+│   ├── SessionBusyError         a running request has this session
+│   ├── SessionNotFoundError     the caller has no session of this name
 │   └── NotSupportedError        this daemon does not do that
 ├── CapacityError
 │   └── QueueFullError           the line is full; says when to come back
@@ -20,11 +22,14 @@ AutoglmError
 │   ├── ModelUnsupportedError    whole, but not something we can run
 │   ├── TokenizerError           the tokenizer is missing, broken, or another model's
 │   └── DeviceUnavailableError   the device asked for is not there, and no fall-back was allowed
+├── SessionError                 a conversation on disk cannot be used
+│   └── SessionNewerError        a newer autoglmd wrote it
 ├── ConfigError                  the configuration is wrong; names key, value and remedy
 └── HostError                    the box refused: a socket in use, a folder not writable
     └── SocketInUseError
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -101,6 +106,28 @@ class RequestIdInUseError(RequestError):
     def __init__(self, request_id: str) -> None:
         super().__init__(f"request_id {request_id!r} belongs to a running request. Leave it empty to get a fresh one.")
         self.request_id = request_id
+
+
+class SessionBusyError(RequestError):
+    """A running request has the session, and the daemon lets nobody wait for it."""
+
+    code = "SESSION_BUSY"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f'Session {session_id!r} is answering another request. Wait for its end, or set sessions.busy to "wait".'
+        )
+        self.session_id = session_id
+
+
+class SessionNotFoundError(RequestError):
+    """The caller has no session of that name; whether somebody else has is not told."""
+
+    code = "SESSION_NOT_FOUND"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"There is no session {session_id!r}. `autoglmctl session list` shows what there is.")
+        self.session_id = session_id
 
 
 class NotSupportedError(RequestError):
@@ -205,6 +232,24 @@ class DeviceUnavailableError(ModelError):
     """The device asked for is not there, and no fall-back was allowed."""
 
     code = "DEVICE_UNAVAILABLE"
+
+
+class SessionError(AutoglmError):
+    """A conversation on disk cannot be used."""
+
+    code = "SESSION_INVALID"
+
+
+class SessionNewerError(SessionError):
+    """A newer autoglmd wrote this conversation; what this one would write behind it might break it."""
+
+    code = "SESSION_NEWER"
+
+    def __init__(self, path: Path, version: int, known: int) -> None:
+        super().__init__(
+            f"{path} has records of version {version}, and this autoglmd knows {known} at most. Install the newer one "
+            "again, or delete the session."
+        )
 
 
 class ConfigError(AutoglmError):

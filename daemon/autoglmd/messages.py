@@ -1,6 +1,6 @@
 """The frozen values that travel between the rooms. They hold data and nothing that changes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 
@@ -66,6 +66,58 @@ Prompt = TextPrompt | ChatPrompt | TokenPrompt
 
 
 @dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Whose conversation, and what its owner calls it."""
+
+    tenant: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session as its owner sees it. Times in seconds since 1970; see `proto/openglm/v1/sessions.proto`."""
+
+    session_id: str
+    model: str
+    created: float
+    last_used: float
+    expires: float
+    turns: int
+    tokens: int
+    disk_bytes: int
+
+
+class CacheTier(Enum):
+    """Where keys and values of a conversation were found."""
+
+    ROW = "row"
+    MEMORY = "memory"
+    DISK = "disk"
+
+
+class CacheMiss(Enum):
+    """Why fewer of a conversation's tokens were cached than it has."""
+
+    NEW_SESSION = "new session"
+    EXPIRED = "expired"
+    EVICTED = "evicted"
+    MODEL_CHANGED = "model changed"
+    DAMAGED = "damaged"
+    HISTORY_CHANGED = "history changed"
+    UNREADABLE = "unreadable"
+    NOT_KEPT = "not kept"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReport:
+    """What a conversation brought along. `tier` is `None` where nothing was cached, `miss` where nothing was lost."""
+
+    cached_tokens: int = 0
+    tier: CacheTier | None = None
+    miss: CacheMiss | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How the next token is drawn. `None` means: the model's generation default, else the neutral value.
 
@@ -92,6 +144,7 @@ class GenerationRequest:
         max_tokens: `None` for the daemon's default.
         deadline: on the monotonic clock, in seconds; `None` for no deadline.
         arrived: on the same clock.
+        session: the conversation that it goes on with; `None` for none.
     """
 
     request_id: str
@@ -104,6 +157,7 @@ class GenerationRequest:
     deadline: float | None
     arrived: float
     trace_id: str
+    session: SessionKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +175,32 @@ class TokenLogprobs:
 
     chosen: Logprob
     top: tuple[Logprob, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KvBlock:
+    """Keys and values of neighbouring positions of one sequence, as the model stores them.
+
+    Attributes:
+        start: the first position.
+        tokens: positions that hold good, from the first on.
+        held: positions in `data`, at least `tokens`.
+        data: tensor by tensor, each [kv_heads, held, width].
+    """
+
+    start: int
+    tokens: int
+    held: int
+    data: bytes | memoryview
+
+    @property
+    def stop(self) -> int:
+        """The position behind the last that holds good."""
+        return self.start + self.tokens
+
+    def until(self, stop: int) -> "KvBlock":
+        """The same, holding good before `stop` alone."""
+        return self if stop >= self.stop else replace(self, tokens=max(0, stop - self.start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +230,7 @@ class Started:
     model: str
     model_version: str
     prompt_tokens: int
-    cached_tokens: int
+    cache: CacheReport
     seed: int
     trace_id: str
 

@@ -94,7 +94,7 @@ async def test_each_model_gets_the_time_that_preparing_may_take(tmp_path: Path) 
     assert LOADING_SECONDS > PREPARE_SECONDS
     stopping = next(state for state in notifier.told if state.startswith("STOPPING=1"))
     promised = int(stopping.rpartition("=")[2]) / 1e6
-    assert promised == pytest.approx(1.0 + 0.25 + 1.5 + 2 * LAST_WORDS_SECONDS)
+    assert promised == pytest.approx(1.0 + 0.25 + 1.5 + 3 * LAST_WORDS_SECONDS)
 
 
 async def test_models_are_stopped_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,8 @@ async def load(tmp_path: Path, stages: list[Stage]) -> AsyncIterator[Load]:
     context = LoadContext(
         SystemClock(),
         Router(asyncio.get_running_loop()),
+        None,
+        0,
         1,
         tmp_path / "prepared",
         Preparer(),

@@ -46,10 +46,10 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         router = Router(asyncio.get_running_loop())
         self._context = LoadContext(
-            SystemClock(), router, 1, folder / "prepared", Preparer(), lambda _name, _state: None
+            SystemClock(), router, None, 0, 1, folder / "prepared", Preparer(), lambda _name, _state: None
         )
         self.catalog = Catalog(dict.fromkeys(TINY_MODELS, ""), "tiny-int8")
-        self.gateway = Gateway(self.catalog, router, SystemClock(), lambda _gateway: None)  # type: ignore[arg-type,return-value]
+        self.gateway = Gateway(self.catalog, None, router, SystemClock(), lambda _gateway: None)  # type: ignore[arg-type,return-value]
 
     def load(self, name: str = "tiny-int8", device: str = "cpu", **engine: int) -> ServedModel:
         """Load a tiny model as shipped."""

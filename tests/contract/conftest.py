@@ -10,8 +10,9 @@ import pytest_asyncio
 from autoglmd.config import ServerConfig
 from autoglmd.edge.server import EdgeServer
 from autoglmd.host.clock import SystemClock
-from openglm.v1 import admin_pb2_grpc, inference_pb2_grpc, models_pb2_grpc
+from openglm.v1 import admin_pb2_grpc, inference_pb2_grpc, models_pb2_grpc, sessions_pb2_grpc
 from tests.support.fake_gateway import FakeGateway
+from tests.support.fake_sessions import FakeSessions
 
 
 @dataclass
@@ -19,6 +20,7 @@ class Door:
     """What a contract test talks to."""
 
     gateway: FakeGateway
+    sessions: FakeSessions
     server: EdgeServer
     channel: grpc.aio.Channel
 
@@ -33,6 +35,11 @@ class Door:
         return models_pb2_grpc.ModelsStub(self.channel)  # type: ignore[no-untyped-call]
 
     @property
+    def session_stub(self) -> sessions_pb2_grpc.SessionsStub:
+        """The Sessions service."""
+        return sessions_pb2_grpc.SessionsStub(self.channel)  # type: ignore[no-untyped-call]
+
+    @property
     def admin(self) -> admin_pb2_grpc.AdminStub:
         """The Admin service."""
         return admin_pb2_grpc.AdminStub(self.channel)  # type: ignore[no-untyped-call]
@@ -41,10 +48,10 @@ class Door:
 @pytest_asyncio.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
     """A serving daemon's edge and a client's channel."""
-    gateway = FakeGateway()
-    server = EdgeServer(ServerConfig(socket=tmp_path / "s"), gateway, SystemClock())
+    gateway, sessions = FakeGateway(), FakeSessions()
+    server = EdgeServer(ServerConfig(socket=tmp_path / "s"), gateway, sessions, SystemClock())
     await server.start()
     await server.set_serving(True)
     async with grpc.aio.insecure_channel(f"unix:{server.socket}") as channel:
-        yield Door(gateway, server, channel)
+        yield Door(gateway, sessions, server, channel)
     await server.stop(0)

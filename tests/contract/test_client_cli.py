@@ -156,7 +156,7 @@ def test_a_refused_argument_is_a_usage_error(server: ScriptedServer, autoglmctl:
     """What the daemon calls invalid is the command line's fault."""
     server.play([refusal("INVALID_ARGUMENT", "INVALID_ARGUMENT", field="sampling.top_p")])
     assert autoglmctl("generate", "x", "--top-p", "9").exit_code == 2
-    server.play([refusal("NOT_FOUND", "MODEL_NOT_FOUND")], [refusal("UNIMPLEMENTED", "NOT_SUPPORTED")])
+    server.play([refusal("NOT_FOUND", "MODEL_NOT_FOUND")], [refusal("ABORTED", "SESSION_BUSY")])
     assert autoglmctl("generate", "x", "--model", "none").exit_code == 2
     assert autoglmctl("generate", "x", "--session", "s").exit_code == 2
 

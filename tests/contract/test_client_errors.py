@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import grpc
 import pytest
@@ -21,6 +22,9 @@ SAMPLES: list[errors.AutoglmError] = [
     errors.PromptTooLongError(9000, 100, 4096, "the context"),
     errors.ModelNotFoundError("nope", ("glm-small", "glm-base")),
     errors.RequestIdInUseError("r1"),
+    errors.SessionBusyError("home"),
+    errors.SessionNotFoundError("home"),
+    errors.SessionNewerError(Path("home.session"), 2, 1),
     errors.QueueFullError(9, 8, 2.5),
     errors.ModelNotReadyError("glm-small", "loading", "it is loading."),
     errors.ModelFailedError("glm-small", "its weights are broken."),

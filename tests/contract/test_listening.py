@@ -20,6 +20,7 @@ from autoglmd.errors import ConfigError, HostError, SocketInUseError
 from autoglmd.host.clock import SystemClock
 from openglm.v1 import admin_pb2, admin_pb2_grpc
 from tests.support.fake_gateway import FakeGateway
+from tests.support.fake_sessions import FakeSessions
 
 Serve = Callable[[ServerConfig], Awaitable[EdgeServer]]
 ANSWER_SECONDS = 5
@@ -31,7 +32,7 @@ async def serve() -> AsyncIterator[Serve]:
     started: list[EdgeServer] = []
 
     async def start(config: ServerConfig) -> EdgeServer:
-        server = EdgeServer(config, FakeGateway(), SystemClock())
+        server = EdgeServer(config, FakeGateway(), FakeSessions(), SystemClock())
         await server.start()
         started.append(server)
         return server

@@ -100,6 +100,7 @@ def bad_requests() -> Iterator[tuple[str, inference_pb2.GenerateRequest]]:
     yield "stop", inference_pb2.GenerateRequest(prompt="a", stop=["x"] * 17)
     yield "request_id", inference_pb2.GenerateRequest(prompt="a", request_id="has space")
     yield "model", inference_pb2.GenerateRequest(prompt="a", model="x" * 4000)
+    yield "session_id", inference_pb2.GenerateRequest(prompt="a", session_id="x" * 129)
 
 
 @pytest.mark.parametrize(
@@ -112,12 +113,6 @@ async def test_a_bad_parameter_answers_invalid_argument_naming_the_field(
     error = await refusal(door, request_)
     assert (error.code(), violated_field(error)) == (grpc.StatusCode.INVALID_ARGUMENT, field)
     assert door.gateway.requests == []
-
-
-async def test_a_session_answers_unimplemented(door: Door) -> None:
-    """Reserved in the contract, and never ignored in silence."""
-    error = await refusal(door, inference_pb2.GenerateRequest(prompt="a", session_id="s"))
-    assert (error.code(), reason(error)) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SUPPORTED")
 
 
 async def test_a_model_that_is_not_ready_answers_with_its_state_and_the_reason(door: Door) -> None:

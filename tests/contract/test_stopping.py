@@ -16,6 +16,7 @@ from autoglmd.host.clock import SystemClock
 from openglm.v1 import admin_pb2, inference_pb2
 from tests.contract.conftest import Door
 from tests.support.fake_gateway import FakeGateway
+from tests.support.fake_sessions import FakeSessions
 from tests.support.rich_status import reason
 
 REQUEST = inference_pb2.GenerateRequest(prompt="a")
@@ -90,7 +91,7 @@ async def test_a_health_watcher_does_not_delay_the_stop(door: Door) -> None:
 async def test_the_socket_is_gone_after_the_stop_and_free_for_the_next(tmp_path: Path) -> None:
     """A restart needs no cleaning, and stopping twice is harmless."""
     for _ in range(2):
-        server = EdgeServer(ServerConfig(socket=tmp_path / "s"), FakeGateway(), SystemClock())
+        server = EdgeServer(ServerConfig(socket=tmp_path / "s"), FakeGateway(), FakeSessions(), SystemClock())
         await server.start()
         await server.stop(0)
         await server.stop(0)
@@ -99,6 +100,6 @@ async def test_the_socket_is_gone_after_the_stop_and_free_for_the_next(tmp_path:
 
 async def test_a_server_that_never_started_can_be_stopped(tmp_path: Path) -> None:
     """The clean-up after a failed start needs no special case."""
-    server = EdgeServer(ServerConfig(socket=tmp_path / "s"), FakeGateway(), SystemClock())
+    server = EdgeServer(ServerConfig(socket=tmp_path / "s"), FakeGateway(), FakeSessions(), SystemClock())
     await server.stop(0)
     assert not server.socket.exists()

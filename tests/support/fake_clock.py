@@ -10,3 +10,7 @@ class FakeClock:
     def monotonic(self) -> float:
         """Seconds, as set."""
         return self.now
+
+    def wall(self) -> float:
+        """The same."""
+        return self.now

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 
 from autoglmd.errors import ModelNotFoundError
 from autoglmd.messages import (
+    CacheReport,
     ChatPrompt,
     DaemonState,
     DaemonStatus,
@@ -37,6 +38,7 @@ class FakeGateway:
 
     Attributes:
         refusal: raised before the first event.
+        cache: what Started says of it.
         texts: streamed after Started, one event each.
         script: streamed after Started instead of all else, if it is not empty.
         hold: the stream waits here before Finished; set at first, so it does not wait.
@@ -49,6 +51,7 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.refusal: Exception | None = None
+        self.cache = CacheReport(2)
         self.texts: list[str] = ["你", "好"]
         self.script: list[StreamEvent] = []
         self.hold = asyncio.Event()
@@ -67,7 +70,7 @@ class FakeGateway:
         if self.refusal is not None:
             raise self.refusal
         try:
-            yield Started(request.request_id, "glm-small", "v1", 5, 2, 7, request.trace_id)
+            yield Started(request.request_id, "glm-small", "v1", 5, self.cache, 7, request.trace_id)
             for event in self.script or [TokenText(text, (1,)) for text in self.texts]:
                 yield event
             self.streaming.set()

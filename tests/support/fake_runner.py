@@ -5,6 +5,7 @@ from threading import Event
 
 import numpy as np
 
+from autoglmd.messages import KvBlock
 from autoglmd.model.runner import Ids, Logits, ModelSpec
 
 UNWRITTEN = -1
@@ -100,6 +101,17 @@ class FakeRunner:
         self.kv[target, length:] = UNWRITTEN
         self.kv[source] = UNWRITTEN
         self._called("move")
+
+    def read_kv(self, row: int, start: int, stop: int) -> KvBlock:
+        """A copy of the ids there."""
+        self._called("read_kv")
+        return KvBlock(start, stop - start, stop - start, self.kv[row, start:stop].tobytes())
+
+    def write_kv(self, row: int, blocks: Iterable[KvBlock]) -> None:
+        """Put ids back."""
+        for block in blocks:
+            self.kv[row, block.start : block.stop] = np.frombuffer(block.data, np.int64)[: block.tokens]
+        self._called("write_kv")
 
     def rest(self) -> None:
         """Lose what the rows held."""

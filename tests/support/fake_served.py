@@ -4,12 +4,15 @@ from autoglmd.engine.engine import Engine
 from autoglmd.engine.plan import Limits
 from autoglmd.engine.sequence import EngineEvent
 from autoglmd.host.clock import Clock
-from autoglmd.messages import ModelInfo, ModelState, SamplingParams
+from autoglmd.messages import ModelInfo, ModelState, SamplingParams, SessionKey
 from autoglmd.pipeline.line import Line
-from autoglmd.pipeline.prefetch import Prefetcher
+from autoglmd.pipeline.prefetch import Prefetcher, PrefetchLimits
+from autoglmd.pipeline.preparation import Recalled
 from autoglmd.pipeline.prompts import PromptRules
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
+from autoglmd.pipeline.session_book import SessionBook
+from autoglmd.sessions.conversation import ModelMark
 from tests.support.fake_runner import FakeRunner
 from tests.support.fixture_models import VOCABULARY, tokenizer_of
 
@@ -21,7 +24,20 @@ def make_runner(rows: int = 2) -> FakeRunner:
     return FakeRunner(rows, CONTEXT, VOCABULARY)
 
 
-def serve(name: str, runner: FakeRunner, router: Router, clock: Clock, places: int = 4, depth: int = 2) -> ServedModel:
+def no_sessions(_key: SessionKey) -> Recalled:
+    """For requests of their own."""
+    raise AssertionError("a session was asked for")
+
+
+def serve(
+    name: str,
+    runner: FakeRunner,
+    router: Router,
+    clock: Clock,
+    places: int = 4,
+    depth: int = 2,
+    book: SessionBook | None = None,
+) -> ServedModel:
     """Start a served model; its end-of-text token is 0, which the fake never draws."""
     limits = Limits(runner.spec.rows, runner.spec.rows * CONTEXT, chunk_tokens=16, padding=0.25)
     rules = PromptRules(
@@ -34,7 +50,9 @@ def serve(name: str, runner: FakeRunner, router: Router, clock: Clock, places: i
         eos_ids=frozenset({0}),
         defaults=SamplingParams(temperature=0.0),
     )
-    prefetcher = Prefetcher(rules, depth, 1, name)
+    mark = ModelMark(name, "v1", "t1", "fake", runner.spec.kv_bytes_per_token)
+    recall = no_sessions if book is None else lambda key: book.recall(key, mark)
+    prefetcher = Prefetcher(rules, recall, PrefetchLimits(depth, 1, 1 << 20), name)
 
     def emit(events: tuple[EngineEvent, ...]) -> None:
         prefetcher.observe(events)

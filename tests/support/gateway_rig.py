@@ -2,12 +2,15 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
+from autoglmd.config import SessionsConfig
 from autoglmd.host.clock import SystemClock
 from autoglmd.messages import Finished, GenerationRequest, SamplingParams, Started, StreamEvent, TokenPrompt
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.gateway import Gateway
 from autoglmd.pipeline.router import Router
+from autoglmd.pipeline.session_book import open_sessions
 from tests.support.fake_served import make_runner, serve
 
 LIMIT_SECONDS = 10.0
@@ -21,14 +24,16 @@ def no_status(_gateway: Gateway) -> None:
 class GatewayRig:
     """Everything between the edge and a model."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """With a folder for conversations, or without sessions."""
         clock = SystemClock()
+        self.book = None if folder is None else open_sessions(folder, SessionsConfig(), clock)
         self.router = Router(asyncio.get_running_loop())
         self.runner = make_runner()
-        self.served = serve("tiny", self.runner, self.router, clock)
+        self.served = serve("tiny", self.runner, self.router, clock, book=self.book)
         self.catalog = Catalog({"tiny": "", "other": ""}, "tiny")
         self.catalog.add(self.served)
-        self.gateway = Gateway(self.catalog, self.router, clock, no_status)  # type: ignore[arg-type]
+        self.gateway = Gateway(self.catalog, self.book, self.router, clock, no_status)  # type: ignore[arg-type]
 
     def request(self, name: str, max_tokens: int | None = 5, **changes: object) -> GenerationRequest:
         """A request with three prompt tokens."""

@@ -13,7 +13,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from openglm.v1 import admin_pb2_grpc, inference_pb2, inference_pb2_grpc, models_pb2_grpc
+from openglm.v1 import admin_pb2_grpc, inference_pb2, inference_pb2_grpc, models_pb2_grpc, sessions_pb2_grpc
 
 LIMIT_SECONDS = 30.0
 
@@ -31,6 +31,7 @@ class Break:
 _ADD: tuple[Callable[[Any, Any], Any], ...] = (
     inference_pb2_grpc.add_InferenceServicer_to_server,
     models_pb2_grpc.add_ModelsServicer_to_server,
+    sessions_pb2_grpc.add_SessionsServicer_to_server,
     admin_pb2_grpc.add_AdminServicer_to_server,
 )
 
@@ -171,6 +172,18 @@ class ScriptedServer(
     def GetModel(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Give the queued answer."""
         return self._unary("GetModel", request, context)
+
+    def ListSessions(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Give the queued answer."""
+        return self._unary("ListSessions", request, context)
+
+    def GetSession(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Give the queued answer."""
+        return self._unary("GetSession", request, context)
+
+    def DeleteSession(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Give the queued answer."""
+        return self._unary("DeleteSession", request, context)
 
     def Status(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Give the queued answer."""

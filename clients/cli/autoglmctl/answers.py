@@ -16,6 +16,14 @@ _EVENT_NAMES = {"PrefillProgress": "prefill"}
 # What a reader of the text alone could take for its end.
 _CUT_SHORT = {"cancelled": "(cancelled)", "length": "(ended at max_tokens or at the end of the context)"}
 
+_ANEW = {
+    "new_session": "",
+    "expired": "(the session was unused for too long, and begins anew)",
+    "evicted": "(the session had to make place for others, and begins anew)",
+    "unreadable": "(the session cannot be read: this answer knows nothing of it, and is not added to it)",
+}
+_LOST = {"damaged": "(the session's file is damaged: something of what was said may be missing)"}
+
 
 class Answer(Protocol):
     """Takes the events of one stream."""
@@ -28,6 +36,11 @@ class Answer(Protocol):
     @property
     def was_cancelled(self) -> bool:
         """Whether somebody ended the answer before its time; known once it has ended."""
+        ...
+
+    @property
+    def began_anew(self) -> bool:
+        """Whether what was said before in the session was gone; known once it has ended."""
         ...
 
     def add(self, event: Event) -> None:
@@ -65,6 +78,11 @@ class _Collector:
 
         return self._builder.build().finish_reason is FinishReason.CANCELLED
 
+    @property
+    def began_anew(self) -> bool:
+        """Whether what was said before in the session was gone; known once it has ended."""
+        return self._builder.build().started.cache_miss in _ANEW
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -80,10 +98,12 @@ class TextAnswer(_Collector):
 
     def add(self, event: Event) -> None:
         """Write a token's text; move the bar."""
-        from openglm import PrefillProgress, Token
+        from openglm import PrefillProgress, Started, Token
 
         self._builder.add(event)
-        if isinstance(event, PrefillProgress):
+        if isinstance(event, Started) and (lost := (_ANEW | _LOST).get(event.cache_miss)):
+            self._terminal.remark(lost)
+        elif isinstance(event, PrefillProgress):
             self._bar.show(event.done_tokens, event.total_tokens)
         elif isinstance(event, Token) and event.text:
             self._bar.close()
@@ -152,7 +172,7 @@ def completion_body(completion: Completion) -> dict[str, Any]:
     } | {name: asdict(completion.started)[name] for name in _STARTED}
 
 
-_STARTED = ("request_id", "model", "model_version", "seed", "trace_id")
+_STARTED = ("request_id", "model", "model_version", "seed", "trace_id", "cache_tier", "cache_miss")
 
 
 def stats_line(completion: Completion) -> str:

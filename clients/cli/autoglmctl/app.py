@@ -2,7 +2,7 @@
 
 import typer
 
-from autoglmctl import bench, chat, generate, model, status, tokenize
+from autoglmctl import bench, chat, generate, model, session, status, tokenize
 from autoglmctl.help_pages import PlainGroup
 from autoglmctl.parameters import Command, add_command
 from autoglmctl.root import root
@@ -30,6 +30,12 @@ def build_app() -> typer.Typer:
     for name, command in _MODEL_COMMANDS.items():
         add_command(models, name, command, offline=command in _OFFLINE)
     app.add_typer(models, name="model")
+    sessions = typer.Typer(
+        cls=PlainGroup, help="List, show and delete the conversations that the daemon keeps.", no_args_is_help=True
+    )
+    for name, command in _SESSION_COMMANDS.items():
+        add_command(sessions, name, command)
+    app.add_typer(sessions, name="session")
     return app
 
 
@@ -45,5 +51,10 @@ _MODEL_COMMANDS: dict[str, Command] = {
     "inspect": model.inspect_model,
     "build": model.build,
     "prepare": model.prepare,
+}
+_SESSION_COMMANDS: dict[str, Command] = {
+    "list": session.list_sessions,
+    "show": session.show_session,
+    "delete": session.delete_session,
 }
 _OFFLINE: tuple[Command, ...] = (model.build, model.prepare)

@@ -15,10 +15,12 @@ from autoglmctl.conversation import Conversation
 from autoglmctl.failures import exit_code_of, render
 from autoglmctl.interruption import CtrlCAtPrompt, cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
+from autoglmctl.kept_session import KeptSession
 from autoglmctl.line_editor import LineEditor, history_path
-from autoglmctl.options import NO_SESSIONS_YET, ModelOption, SamplingOptions
+from autoglmctl.options import SESSION_HELP, ModelOption, SamplingOptions
 
 if TYPE_CHECKING:
+    from autoglmctl.terminal import Terminal
     from openglm import Client, OpenGLMError
 
 
@@ -27,7 +29,7 @@ class ChatOptions:
     """How the conversation begins and is shown."""
 
     system: Annotated[str, typer.Option(help="A system message.", show_default=False)] = ""
-    session_id: Annotated[str, typer.Option("--session", help=NO_SESSIONS_YET, metavar="ID", show_default=False)] = ""
+    session_id: Annotated[str, typer.Option("--session", help=SESSION_HELP, metavar="NAME", show_default=False)] = ""
     stats: Annotated[bool, typer.Option("--stats", help="Print counts and times after each answer.")] = False
 
 
@@ -45,10 +47,23 @@ def chat(invocation: Invocation, model: ModelOption, sampling: SamplingOptions, 
             invocation.terminal.remark(
                 f"{served.name} {served.version or served.state}. /help shows the commands, Ctrl-D leaves."
             )
-        repl = Repl(invocation, client, editor, Conversation(how.system))
+        conversation = _conversation(client, invocation.terminal, how)
+        repl = Repl(invocation, client, editor, conversation)
         repl.run(options, stats=how.stats)
     if repl.exit_code:
         raise typer.Exit(repl.exit_code)
+
+
+def _conversation(client: Client, terminal: Terminal, how: ChatOptions) -> Conversation:
+    """A new one, or what the daemon keeps under the session's name."""
+    if not how.session_id:
+        return Conversation(how.system)
+    conversation = Conversation(how.system, KeptSession(client, how.session_id))
+    if conversation.is_kept:
+        terminal.remark(f"Session {how.session_id} goes on: {len(conversation.messages)} messages.")
+        if how.system:
+            terminal.remark("It has begun already, so --system is not sent; /clear begins it anew.")
+    return conversation
 
 
 class Repl:
@@ -96,17 +111,19 @@ class Repl:
             self._ask(text, answer, options)
         except KeyboardInterrupt:
             self._terminal.remark("(stopped)")
+            self._conversation.broke_off(text, answer.text)
         except OpenGLMError as error:
             self._terminal.remark(render(error, as_json=self._invocation.json))
             self._refused(error)
-            return
-        self._conversation.add(text, answer.text)
+            self._conversation.failed()
+        else:
+            self._conversation.add(text, answer.text, anew=answer.began_anew)
 
     def _refused(self, error: OpenGLMError) -> None:
         if not self._editor.on_terminal:
             self.exit_code = self.exit_code or exit_code_of(error)
         elif error.code == "PROMPT_TOO_LONG" and self._conversation.messages:
-            self._terminal.remark("The whole conversation is sent with each question; /clear begins it anew.")
+            self._terminal.remark("The whole conversation counts with each question; /clear begins it anew.")
 
     def _ask(self, text: str, answer: Answer, options: dict[str, Any]) -> None:
         stream = self._client.stream(messages=self._conversation.messages_with(text), **options)

@@ -53,10 +53,19 @@ class ChatCommands:
         self._terminal.remark(HELP)
 
     def _clear(self, _: str) -> None:
-        self._conversation.clear()
-        self._terminal.remark("The conversation begins anew.")
+        from openglm import OpenGLMError
+
+        try:
+            self._conversation.clear()
+        except OpenGLMError as error:
+            self._terminal.remark(str(error))
+        else:
+            self._terminal.remark("The conversation begins anew.")
 
     def _system(self, text: str) -> None:
+        if text and self._conversation.is_kept:
+            self._terminal.remark("The session has begun with another one. /clear begins it anew.")
+            return
         if text:
             self._conversation.system = text
         self._terminal.remark(f"System message: {self._conversation.system or 'none'}")

@@ -1,7 +1,13 @@
 """A chat so far, as the REPL keeps it."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autoglmctl.kept_session import KeptSession
 
 Turn = dict[str, str]
 
@@ -9,27 +15,66 @@ Turn = dict[str, str]
 class Conversation:
     """The system message and the turns. Mutable: owned by one REPL."""
 
-    def __init__(self, system: str = "") -> None:
+    def __init__(self, system: str = "", kept: KeptSession | None = None) -> None:
+        """Begin, or go on with what the daemon keeps.
+
+        Args:
+            system: the system message; empty for none.
+            kept: where the daemon keeps it; `None` if it keeps nothing, and is sent all of it each time.
+
+        Raises:
+            OpenGLMError: the daemon does not tell what it keeps.
+        """
         self.system = system
-        self._turns: list[Turn] = []
+        self._kept = kept
+        self._turns: list[Turn] = kept.told() if kept else []
         self._saved: set[Path] = set()
 
     @property
     def messages(self) -> list[Turn]:
         """All that was said."""
-        head = [{"role": "system", "content": self.system}] if self.system else []
+        # A session that has begun has the system message with which it began, or none.
+        head = [{"role": "system", "content": self.system}] if self.system and not self.is_kept else []
         return head + self._turns
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the daemon knows what was said."""
+        return self._kept is not None and bool(self._turns)
 
     def messages_with(self, question: str) -> list[Turn]:
         """What the next request sends. The question becomes a turn with its answer."""
-        return [*self.messages, _turn("user", question)]
+        return [*(() if self.is_kept else self.messages), _turn("user", question)]
 
-    def add(self, question: str, answer: str) -> None:
-        """Add the user's turn and the model's."""
-        self._turns += _turn("user", question), _turn("assistant", answer)
+    def add(self, question: str, answer: str, *, anew: bool = False) -> None:
+        """Add the user's turn and the model's. With `anew`, what came before is gone."""
+        if anew:
+            self._turns.clear()
+        sent_system = self._kept is not None and not self._turns
+        self._turns += [*(self.messages if sent_system else ()), _turn("user", question), _turn("assistant", answer)]
+
+    def broke_off(self, question: str, answer: str) -> None:
+        """The answer was stopped. What the daemon keeps of it counts; else what came is part of the conversation."""
+        if self._kept is None:
+            self.add(question, answer)
+        else:
+            self.failed()
+
+    def failed(self) -> None:
+        """No whole answer came, and only the daemon knows what it keeps of it."""
+        if self._kept is not None:
+            from openglm import OpenGLMError
+
+            try:
+                self._turns = self._kept.told()
+            except OpenGLMError:
+                # It will say so again at the next question.
+                return
 
     def clear(self) -> None:
-        """Forget all turns; the system message stays."""
+        """Forget all turns; the system message stays. Raises OpenGLMError where the daemon does not forget them."""
+        if self._kept is not None:
+            self._kept.forget()
         self._turns.clear()
 
     def save(self, path: Path) -> None:

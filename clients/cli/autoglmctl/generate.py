@@ -12,7 +12,7 @@ from autoglmctl.answers import Answer, JsonAnswer, JsonLines, TextAnswer
 from autoglmctl.failures import CommandError
 from autoglmctl.interruption import cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
-from autoglmctl.options import NO_SESSIONS_YET, ModelOption, SamplingOptions
+from autoglmctl.options import SESSION_HELP, ModelOption, SamplingOptions
 
 _NOT_OF_THE_REQUEST = ("raw", "system", "stats", "stream")
 
@@ -27,7 +27,7 @@ class RequestOptions:
     logprobs: Annotated[
         int | None, typer.Option(help="Also print each token's log probability and N alternatives.", metavar="N")
     ] = None
-    session_id: Annotated[str | None, typer.Option("--session", help=NO_SESSIONS_YET, metavar="ID")] = None
+    session_id: Annotated[str | None, typer.Option("--session", help=SESSION_HELP, metavar="NAME")] = None
     request_id: Annotated[str | None, typer.Option(help="A name for this request.", metavar="ID")] = None
     timeout: Annotated[float | None, typer.Option(help="Give up after this many seconds.")] = None
     system: Annotated[str | None, typer.Option(help="A system message before the prompt.")] = None

@@ -10,7 +10,7 @@ from autoglmctl.completion import complete_model
 
 CONNECTION = "Connection"
 SAMPLING = "Sampling"
-NO_SESSIONS_YET = "A conversation kept on the box: this version of autoglmd keeps none yet, and refuses it."
+SESSION_HELP = "Go on with the conversation of this name, which the daemon keeps; a new name begins one."
 
 
 def _option(*names: str, text: str, panel: str | None = None, **more: Any) -> Any:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -20,12 +21,17 @@ PIPE_COLUMNS = 200
 _CONTROL = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
+def visible(text: str) -> str:
+    """What a model said, without the characters that would be commands to a terminal."""
+    return text.translate(_CONTROL)
+
+
 class Terminal:
     """The two output streams of this process. rich is imported when something needs it."""
 
     def write(self, text: str) -> None:
         """Write a piece of an answer, at once; on a screen without control characters."""
-        sys.stdout.write(text.translate(_CONTROL) if sys.stdout.isatty() else text)
+        sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
 
     def print(self, *renderables: Any) -> None:
@@ -91,4 +97,6 @@ def _console(stream: Any) -> Console:
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
     return str(value)

@@ -18,7 +18,7 @@ from openglm._connection import Connection
 from openglm._endpoint import Endpoint
 from openglm._errors import ModelNotReadyError
 from openglm._events import StreamState
-from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
+from openglm._models import Completion, DaemonStatus, ModelInfo, Session, SessionInfo, TokenizedText
 from openglm._retry import Attempts, RetryPolicy
 
 T = TypeVar("T")
@@ -102,6 +102,18 @@ class AsyncClient:
     async def wait_until_ready(self, model: str = "", timeout: float | None = None) -> ModelInfo:  # noqa: ASYNC109
         """Wait while a model is being loaded or prepared. Arguments and errors are those of Client."""
         return await self._ask(_calls.ready_model(model), self._endpoint.patience(timeout))
+
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        """The caller's conversations, the last used first."""
+        return await self._ask(_calls.sessions())
+
+    async def session(self, session_id: str) -> Session:
+        """A conversation and what was said. Raises SessionNotFoundError."""
+        return await self._ask(_calls.session(session_id))
+
+    async def delete_session(self, session_id: str) -> None:
+        """Forget a conversation, once the answer that it is giving is over. Raises SessionNotFoundError."""
+        await self._ask(_calls.delete_session(session_id))
 
     async def status(self) -> DaemonStatus:
         """The daemon's state and counters."""

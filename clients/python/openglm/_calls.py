@@ -7,9 +7,9 @@ from typing import Any, Generic, TypedDict, TypeVar
 from openglm import _convert
 from openglm._connection import Connection
 from openglm._fields import bad, check_timeout, unfit
-from openglm._models import DaemonStatus, Message, ModelInfo, TokenizedText
+from openglm._models import DaemonStatus, Message, ModelInfo, Session, SessionInfo, TokenizedText
 from openglm._readiness import ready
-from openglm.v1 import admin_pb2, inference_pb2, models_pb2
+from openglm.v1 import admin_pb2, inference_pb2, models_pb2, sessions_pb2
 
 MessageLike = Message | Mapping[str, str]
 T = TypeVar("T")
@@ -35,6 +35,7 @@ class GenerateOptions(TypedDict, total=False):
     `presence_penalty` and `frequency_penalty` are in [-2, 2]; the same `seed` gives the same answer; `logprobs` is
     how many alternatives to report per token (0 to 20). `stop` is one string or up to 16. `timeout` is in seconds
     and spans the whole call, retries included. `traceparent` is a W3C trace context to be part of.
+    With a `session_id` the daemon keeps the conversation, and only what is new is sent.
     """
 
     model: str | None
@@ -145,6 +146,25 @@ def ready_model(name: str) -> UnaryCall[ModelInfo]:
     """Build a GetModel call whose answer is an error as long as the model cannot be asked."""
     call = model(name)
     return UnaryCall(call.method, call.request, lambda answer: ready(call.read(answer)))
+
+
+def sessions() -> UnaryCall[tuple[SessionInfo, ...]]:
+    """Build a ListSessions call."""
+    return UnaryCall("ListSessions", sessions_pb2.ListSessionsRequest(), _convert.sessions)
+
+
+def session(session_id: str) -> UnaryCall[Session]:
+    """Build a GetSession call."""
+    request = sessions_pb2.GetSessionRequest()
+    _fill(request, {"session_id": session_id})
+    return UnaryCall("GetSession", request, _convert.session)
+
+
+def delete_session(session_id: str) -> UnaryCall[None]:
+    """Build a DeleteSession call."""
+    request = sessions_pb2.DeleteSessionRequest()
+    _fill(request, {"session_id": session_id})
+    return UnaryCall("DeleteSession", request, lambda _: None)
 
 
 def status() -> UnaryCall[DaemonStatus]:

@@ -14,7 +14,7 @@ from openglm._channel import Tls
 from openglm._endpoint import Endpoint
 from openglm._errors import ModelNotReadyError
 from openglm._events import StreamState
-from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
+from openglm._models import Completion, DaemonStatus, ModelInfo, Session, SessionInfo, TokenizedText
 from openglm._retry import Attempts, RetryPolicy
 from openglm._stream import CompletionStream
 
@@ -117,6 +117,18 @@ class Client:
             ModelNotFoundError: there is none of that name, or it is not on the daemon's box.
         """
         return self._ask(_calls.ready_model(model), self._endpoint.patience(timeout))
+
+    def sessions(self) -> tuple[SessionInfo, ...]:
+        """The caller's conversations, the last used first."""
+        return self._ask(_calls.sessions())
+
+    def session(self, session_id: str) -> Session:
+        """A conversation and what was said. Raises SessionNotFoundError."""
+        return self._ask(_calls.session(session_id))
+
+    def delete_session(self, session_id: str) -> None:
+        """Forget a conversation, once the answer that it is giving is over. Raises SessionNotFoundError."""
+        self._ask(_calls.delete_session(session_id))
 
     def status(self) -> DaemonStatus:
         """The daemon's state and counters."""

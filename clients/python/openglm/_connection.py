@@ -9,8 +9,9 @@ from openglm._errors import ClientClosedError
 from openglm.v1.admin_pb2_grpc import AdminStub
 from openglm.v1.inference_pb2_grpc import InferenceStub
 from openglm.v1.models_pb2_grpc import ModelsStub
+from openglm.v1.sessions_pb2_grpc import SessionsStub
 
-_STUBS: tuple[Callable[[Any], Any], ...] = (InferenceStub, ModelsStub, AdminStub)
+_STUBS: tuple[Callable[[Any], Any], ...] = (InferenceStub, ModelsStub, SessionsStub, AdminStub)
 
 
 class Connection:

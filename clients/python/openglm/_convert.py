@@ -1,9 +1,12 @@
 """From the daemon's messages to this library's values."""
 
 from dataclasses import fields
+from datetime import UTC
 from typing import Any
 
 from openglm._models import (
+    CacheMiss,
+    CacheTier,
     DaemonState,
     DaemonStatus,
     EngineStatus,
@@ -11,9 +14,12 @@ from openglm._models import (
     Finished,
     FinishReason,
     Logprob,
+    Message,
     ModelInfo,
     ModelState,
     PrefillProgress,
+    Session,
+    SessionInfo,
     Started,
     Timings,
     Token,
@@ -21,7 +27,7 @@ from openglm._models import (
     TokenLogprobs,
     Usage,
 )
-from openglm.v1 import admin_pb2, inference_pb2, models_pb2
+from openglm.v1 import admin_pb2, inference_pb2, models_pb2, sessions_pb2
 
 
 def event(message: inference_pb2.GenerateResponse) -> Event | None:
@@ -30,7 +36,7 @@ def event(message: inference_pb2.GenerateResponse) -> Event | None:
         case "token":
             return _token(message.token)
         case "started":
-            return Started.from_proto(message.started)
+            return _started(message.started)
         case "prefill":
             return PrefillProgress.from_proto(message.prefill)
         case "finished":
@@ -69,6 +75,28 @@ def status(message: admin_pb2.StatusResponse) -> DaemonStatus:
             "engines": tuple(EngineStatus.from_proto(item) for item in message.engines),
         }
     )
+
+
+def sessions(message: sessions_pb2.ListSessionsResponse) -> tuple[SessionInfo, ...]:
+    """The answer of ListSessions."""
+    return tuple(_session(item) for item in message.sessions)
+
+
+def session(message: sessions_pb2.GetSessionResponse) -> Session:
+    """The answer of GetSession."""
+    said = tuple(Message(item.role, item.content) for item in message.messages)
+    return Session(_session(message.session), said)
+
+
+def _session(message: sessions_pb2.Session) -> SessionInfo:
+    times = {name: getattr(message, name).ToDatetime(UTC) for name in ("created", "last_used", "expires")}
+    return SessionInfo(**_scalars(SessionInfo, message) | times)
+
+
+def _started(message: inference_pb2.Started) -> Started:
+    tier = _enum(CacheTier, inference_pb2.CacheTier, message.cache_tier)
+    miss = _enum(CacheMiss, inference_pb2.CacheMiss, message.cache_miss)
+    return Started(**_scalars(Started, message) | {"cache_tier": tier, "cache_miss": miss})
 
 
 def _token(message: inference_pb2.Token) -> Token:

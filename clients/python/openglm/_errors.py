@@ -6,6 +6,8 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 │   ├── PromptTooLongError        `prompt_tokens`, `counted`, `output_tokens`, `limit_tokens`
 │   ├── ModelNotFoundError        `name`, `known`
 │   ├── RequestIdInUseError       `request_id`
+│   ├── SessionBusyError          `session_id`; a running request has it
+│   ├── SessionNotFoundError      `session_id`
 │   ├── NotSupportedError         this daemon does not do that
 │   └── MessageTooLargeError      more bytes than one message may have
 ├── CapacityError                 too much is asked at once; `retry_after`
@@ -23,6 +25,8 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 │   ├── ModelUnsupportedError
 │   ├── TokenizerError
 │   └── DeviceUnavailableError
+├── SessionError                  a conversation on the daemon's disk cannot be used
+│   └── SessionNewerError         a newer daemon wrote it
 ├── AccessDeniedError             the socket or the daemon refuses this identity (also a PermissionError)
 ├── DeadlineExceededError         the timeout passed (also a TimeoutError)
 ├── RequestCancelledError         the call was cancelled: on this side, or the answer by its request id
@@ -136,6 +140,28 @@ class RequestIdInUseError(RequestError):
     def request_id(self) -> str:
         """The id in question."""
         return self.details.metadata.get("request_id", "")
+
+
+class SessionBusyError(RequestError):
+    """A running request has the session, and the daemon lets nobody wait for it."""
+
+    code = "SESSION_BUSY"
+
+    @property
+    def session_id(self) -> str:
+        """The session in question."""
+        return self.details.metadata.get("session_id", "")
+
+
+class SessionNotFoundError(RequestError):
+    """The caller has no session of that name."""
+
+    code = "SESSION_NOT_FOUND"
+
+    @property
+    def session_id(self) -> str:
+        """The name that was asked for."""
+        return self.details.metadata.get("session_id", "")
 
 
 class NotSupportedError(RequestError):
@@ -291,6 +317,18 @@ class DeviceUnavailableError(ModelError):
     """The device asked for is not there, and no fall-back was allowed."""
 
     code = "DEVICE_UNAVAILABLE"
+
+
+class SessionError(OpenGLMError):
+    """A conversation on the daemon's disk cannot be used."""
+
+    code = "SESSION_INVALID"
+
+
+class SessionNewerError(SessionError):
+    """A newer daemon wrote this conversation, and this one leaves it alone."""
+
+    code = "SESSION_NEWER"
 
 
 class AccessDeniedError(OpenGLMError, PermissionError):

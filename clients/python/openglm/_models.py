@@ -1,6 +1,7 @@
 """The frozen values that the daemon answers with."""
 
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -35,6 +36,29 @@ class DaemonState(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
     DRAINING = "draining"
+
+
+class CacheTier(StrEnum):
+    """Where a conversation's KV was found."""
+
+    UNSPECIFIED = "unspecified"
+    ROW = "row"
+    MEMORY = "memory"
+    DISK = "disk"
+
+
+class CacheMiss(StrEnum):
+    """Why tokens of a conversation had to be computed again, or are not there; UNSPECIFIED where none were missed."""
+
+    UNSPECIFIED = "unspecified"
+    NEW_SESSION = "new_session"
+    EXPIRED = "expired"
+    EVICTED = "evicted"
+    MODEL_CHANGED = "model_changed"
+    DAMAGED = "damaged"
+    HISTORY_CHANGED = "history_changed"
+    UNREADABLE = "unreadable"
+    NOT_KEPT = "not_kept"
 
 
 class _Mirror:
@@ -93,7 +117,7 @@ class Timings(_Mirror):
 
 
 @dataclass(frozen=True, slots=True)
-class Started(_Mirror):
+class Started:
     """First event of every stream. `seed` is the one in use, `trace_id` the W3C one in the daemon's log."""
 
     request_id: str = ""
@@ -103,6 +127,30 @@ class Started(_Mirror):
     cached_tokens: int = 0
     seed: int = 0
     trace_id: str = ""
+    cache_tier: CacheTier = CacheTier.UNSPECIFIED
+    cache_miss: CacheMiss = CacheMiss.UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A conversation that the daemon keeps. Times are aware, in UTC."""
+
+    session_id: str
+    model: str
+    created: datetime
+    last_used: datetime
+    expires: datetime
+    turns: int
+    tokens: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A conversation and what was said in it."""
+
+    info: SessionInfo
+    messages: tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)

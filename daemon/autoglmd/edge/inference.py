@@ -16,6 +16,7 @@ from autoglmd.edge.requests import (
 from autoglmd.edge.responses import event_response, tokenize_response
 from autoglmd.edge.status import status_of, status_of_deadline
 from autoglmd.edge.streams import OpenStreams
+from autoglmd.edge.tenant import tenant_of
 from autoglmd.errors import AutoglmError, DrainingError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import Finished, FinishReason, GenerationRequest
@@ -34,7 +35,9 @@ class InferenceServicer:
     async def generate(self, request: inference_pb2.GenerateRequest, context: grpc.aio.ServicerContext) -> None:
         """Stream one answer. A caller that leaves cancels this task, which closes the gateway's generator."""
         with self._streams.one():
-            call = CallFacts(self._clock.monotonic(), context.time_remaining(), current_scope().trace_id)
+            call = CallFacts(
+                self._clock.monotonic(), context.time_remaining(), current_scope().trace_id, lambda: tenant_of(context)
+            )
             generation = generation_request(request, call)
             name_request(generation.request_id)
             finished = await self._stream(generation, context)

@@ -1,9 +1,20 @@
-"""What the edge asks of the rooms below. `pipeline/gateway.py` is it; the edge's tests have a fake."""
+"""What the edge asks of the rooms below: `pipeline/gateway.py` and `session_desk.py`. The edge's tests have fakes."""
 
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from autoglmd.messages import ChatPrompt, DaemonStatus, GenerationRequest, ModelInfo, StreamEvent, TextPrompt, Tokens
+from autoglmd.messages import (
+    ChatPrompt,
+    DaemonStatus,
+    GenerationRequest,
+    Message,
+    ModelInfo,
+    SessionInfo,
+    SessionKey,
+    StreamEvent,
+    TextPrompt,
+    Tokens,
+)
 
 
 class GatewayPort(Protocol):
@@ -37,4 +48,20 @@ class GatewayPort(Protocol):
 
     def status(self) -> DaemonStatus:
         """The daemon's state and counters."""
+        ...
+
+
+class SessionsPort(Protocol):
+    """Conversations, as seen from the wire. All calls are made on the event loop."""
+
+    async def all(self, tenant: str) -> tuple[SessionInfo, ...]:
+        """A tenant's sessions, the last used first."""
+        ...
+
+    async def one(self, key: SessionKey) -> tuple[SessionInfo, tuple[Message, ...]]:
+        """A session and what was said, once no answer is being given. Raises SessionNotFoundError."""
+        ...
+
+    async def delete(self, key: SessionKey) -> None:
+        """Forget a session, once no answer is being given. Raises SessionNotFoundError."""
         ...

@@ -1,15 +1,17 @@
 """What comes in: protobuf requests to checked messages. Whatever is out of its range is refused by its field's name."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from autoglmd.edge.sampling import sampling_of
-from autoglmd.errors import InvalidArgumentError, NotSupportedError
-from autoglmd.messages import ChatPrompt, GenerationRequest, Message, Prompt, TextPrompt, TokenPrompt
+from autoglmd.errors import InvalidArgumentError
+from autoglmd.messages import ChatPrompt, GenerationRequest, Message, Prompt, SessionKey, TextPrompt, TokenPrompt
 from openglm.v1 import inference_pb2
 
 REQUEST_ID_CHARACTERS = 128
 MODEL_NAME_CHARACTERS = 128
+SESSION_CHARACTERS = 128
 STOP_STRINGS = 16
 STOP_CHARACTERS = 256
 # Longer ones would hold up everybody's streams while they are looked through.
@@ -24,11 +26,13 @@ class CallFacts:
     Attributes:
         arrived: monotonic seconds.
         remaining_seconds: until the caller gives up; `None` for never.
+        tenant: tells whose sessions are meant, and is asked only where one is.
     """
 
     arrived: float
     remaining_seconds: float | None
     trace_id: str
+    tenant: Callable[[], str]
 
 
 def generation_request(request: inference_pb2.GenerateRequest, call: CallFacts) -> GenerationRequest:
@@ -36,10 +40,7 @@ def generation_request(request: inference_pb2.GenerateRequest, call: CallFacts) 
 
     Raises:
         InvalidArgumentError: names the first field that is missing or out of its range.
-        NotSupportedError: it asks for a session.
     """
-    if request.session_id:
-        raise NotSupportedError("session_id: this daemon keeps no sessions. Leave it empty and send the whole chat.")
     deadline = None if call.remaining_seconds is None else call.arrived + call.remaining_seconds
     return GenerationRequest(
         request_id=_request_id(request.request_id) or uuid.uuid4().hex,
@@ -52,6 +53,7 @@ def generation_request(request: inference_pb2.GenerateRequest, call: CallFacts) 
         deadline=deadline,
         arrived=call.arrived,
         trace_id=call.trace_id,
+        session=SessionKey(call.tenant(), session_name(request.session_id)) if request.session_id else None,
     )
 
 
@@ -78,6 +80,15 @@ def model_name(name: str, field: str = "model") -> str:
             field, f"has {len(name)} characters; a model's name has at most {MODEL_NAME_CHARACTERS}."
         )
     return name
+
+
+def session_name(session_id: str) -> str:
+    """A session's name, of bearable length and for eyes. Raises InvalidArgumentError."""
+    if not session_id.isprintable() or not 0 < len(session_id) <= SESSION_CHARACTERS:
+        raise InvalidArgumentError(
+            "session_id", f"must be 1 to {SESSION_CHARACTERS} printable characters, not {session_id[:40]!r}."
+        )
+    return session_id
 
 
 def _generate_prompt(request: inference_pb2.GenerateRequest) -> Prompt:

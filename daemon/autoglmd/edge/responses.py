@@ -1,5 +1,7 @@
 """What goes out: messages to protobuf. Enums have the same names on both sides, which a test holds."""
 
+from google.protobuf import timestamp_pb2
+
 from autoglmd.errors import AutoglmError
 from autoglmd.messages import (
     DaemonStatus,
@@ -8,6 +10,7 @@ from autoglmd.messages import (
     Logprob,
     ModelInfo,
     PrefillProgress,
+    SessionInfo,
     Started,
     StreamEvent,
     Timings,
@@ -15,7 +18,7 @@ from autoglmd.messages import (
     Tokens,
     TokenText,
 )
-from openglm.v1 import admin_pb2, inference_pb2, models_pb2
+from openglm.v1 import admin_pb2, inference_pb2, models_pb2, sessions_pb2
 
 
 def event_response(event: StreamEvent) -> inference_pb2.GenerateResponse:
@@ -62,6 +65,25 @@ def model_response(model: ModelInfo) -> models_pb2.Model:
     )
 
 
+def session_response(session: SessionInfo) -> sessions_pb2.Session:
+    """One session, as its owner sees it."""
+    return sessions_pb2.Session(
+        session_id=session.session_id,
+        model=session.model,
+        created=_timestamp(session.created),
+        last_used=_timestamp(session.last_used),
+        expires=_timestamp(session.expires),
+        turns=session.turns,
+        tokens=session.tokens,
+        disk_bytes=session.disk_bytes,
+    )
+
+
+def _timestamp(seconds: float) -> timestamp_pb2.Timestamp:
+    whole, part = divmod(seconds, 1)
+    return timestamp_pb2.Timestamp(seconds=int(whole), nanos=int(part * 1e9))
+
+
 def status_response(status: DaemonStatus) -> admin_pb2.StatusResponse:
     """The daemon's state and counters."""
     return admin_pb2.StatusResponse(
@@ -85,7 +107,9 @@ def _started(event: Started) -> inference_pb2.Started:
         model=event.model,
         model_version=event.model_version,
         prompt_tokens=event.prompt_tokens,
-        cached_tokens=event.cached_tokens,
+        cached_tokens=event.cache.cached_tokens,
+        cache_tier=f"CACHE_TIER_{event.cache.tier.name}" if event.cache.tier else None,
+        cache_miss=f"CACHE_MISS_{event.cache.miss.name}" if event.cache.miss else None,
         seed=event.seed,
         trace_id=event.trace_id,
     )

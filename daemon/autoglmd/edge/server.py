@@ -13,21 +13,23 @@ from autoglmd.edge.credentials import listen_addresses, server_credentials
 from autoglmd.edge.health import TELL_SECONDS, Health
 from autoglmd.edge.inference import InferenceServicer
 from autoglmd.edge.models import ModelsServicer
-from autoglmd.edge.port import GatewayPort
+from autoglmd.edge.port import GatewayPort, SessionsPort
 from autoglmd.edge.services import add_service
+from autoglmd.edge.sessions import SessionsServicer
 from autoglmd.edge.streams import OpenStreams
 from autoglmd.errors import HostError
 from autoglmd.host.addresses import TcpAddress, bindable
 from autoglmd.host.clock import Clock
 from autoglmd.host.sockets import SocketClaim, private_umask
-from openglm.v1 import admin_pb2, inference_pb2, models_pb2
+from openglm.v1 import admin_pb2, inference_pb2, models_pb2, sessions_pb2
 
 log = logging.getLogger(__name__)
 
 INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["Inference"]
 MODELS = models_pb2.DESCRIPTOR.services_by_name["Models"]
 ADMIN = admin_pb2.DESCRIPTOR.services_by_name["Admin"]
-SERVICES = tuple(service.full_name for service in (INFERENCE, MODELS, ADMIN))
+SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["Sessions"]
+SERVICES = tuple(service.full_name for service in (INFERENCE, MODELS, SESSIONS, ADMIN))
 HEALTH = "grpc.health.v1.Health"
 
 STREAMS_PER_CONNECTION = 1024
@@ -43,9 +45,10 @@ STOP_SECONDS = TELL_SECONDS + FAREWELL_SECONDS
 class EdgeServer:
     """Everything that listens. Construct it anywhere; the rest belongs to the event loop."""
 
-    def __init__(self, config: ServerConfig, gateway: GatewayPort, clock: Clock) -> None:
+    def __init__(self, config: ServerConfig, gateway: GatewayPort, sessions: SessionsPort, clock: Clock) -> None:
         self._config = config
         self._gateway = gateway
+        self._sessions = sessions
         self._clock = clock
         self._streams = OpenStreams()
         self._health = Health((*SERVICES, HEALTH))
@@ -108,6 +111,7 @@ class EdgeServer:
         inference = InferenceServicer(self._gateway, self._streams, self._clock)
         add_service(server, INFERENCE, inference, self._clock)
         add_service(server, MODELS, ModelsServicer(self._gateway), self._clock)
+        add_service(server, SESSIONS, SessionsServicer(self._sessions), self._clock)
         add_service(server, ADMIN, AdminServicer(self._gateway), self._clock)
         self._health.add_to(server)
         reflection.enable_server_reflection((*SERVICES, HEALTH, reflection.SERVICE_NAME), server)

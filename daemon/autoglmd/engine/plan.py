@@ -30,11 +30,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A sequence that has no row yet; `prefill` and `promised` in tokens."""
+    """A sequence that has no row yet; `prefill` and `promised` in tokens.
+
+    Attributes:
+        is_fresh: whether the prefill starts at the prompt's first token. Only fresh prompts can share a run.
+    """
 
     sequence_id: str
     prefill: int
     promised: int
+    is_fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class StepPlan:
     Attributes:
         chunk: tokens of the chunked prompt to compute, 0 for none.
         start_chunked: the waiting sequence whose chunked prefill starts with this step.
-        batches: groups of fresh prompts, each one run; they decode in the same step.
+        batches: groups of fresh prompts, and single ones that are taken up again, each one run; they decode in the
+            same step.
     """
 
     chunk: int = 0
@@ -128,7 +134,8 @@ def _batched(entries: list[Waiting], budget: int, padding: float) -> list[list[W
     """
     batches: list[list[Waiting]] = []
     spare = budget - sum(entry.prefill for entry in entries)
-    for entry in sorted(entries, key=lambda each: -each.prefill):
+    fresh = [entry for entry in entries if entry.is_fresh]
+    for entry in sorted(fresh, key=lambda each: -each.prefill):
         extended = [*batches[-1], entry] if batches else [entry]
         waste = extended[0].prefill - entry.prefill
         if batches and waste <= spare and _is_dense(extended, padding):
@@ -136,7 +143,7 @@ def _batched(entries: list[Waiting], budget: int, padding: float) -> list[list[W
             spare -= waste
         else:
             batches.append([entry])
-    return batches
+    return batches + [[entry] for entry in entries if not entry.is_fresh]
 
 
 def _is_dense(batch: list[Waiting], padding: float) -> bool:

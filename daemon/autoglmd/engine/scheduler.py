@@ -50,12 +50,19 @@ class Scheduler:
         """Whether there is nobody at all."""
         return not self._waiting and not self.rows_in_use
 
+    def row_of(self, sequence: Sequence) -> int | None:
+        """The row that a sequence has, if it has one."""
+        if sequence is self._chunked:
+            return self.chunked_row
+        return self._decoding.index(sequence) if sequence in self._decoding else None
+
     def view(self) -> EngineView:
         """Everything that planning needs, frozen."""
         running = [*self._decoding, *([self._chunked] if self._chunked else [])]
         return EngineView(
             waiting=tuple(
-                Waiting(each.sequence_id, each.prefill_left, each.request.promised_tokens) for each in self._waiting
+                Waiting(each.sequence_id, each.prefill_left, each.request.promised_tokens, not each.computed)
+                for each in self._waiting
             ),
             decoding=len(self._decoding),
             chunked_left=self._chunked.prefill_left if self._chunked else None,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autoglmd.messages import FinishReason, TokenLogprobs
+from autoglmd.messages import FinishReason, KvBlock, TokenLogprobs
 from autoglmd.model.sampler import Sampled, Sampler, Sampling
 
 
@@ -15,6 +15,9 @@ class SequenceRequest:
 
     Attributes:
         prompt_ids: shape [n], n at least 1.
+        past: keys and values of the first `past_tokens` of them, without a gap; less than all, since the last one's
+            logits are needed.
+        keep_from: keys and values from this position on are told when the sequence ends; `None` for none.
         eos_ids: tokens that end the answer; empty to go on until max_tokens.
         deadline: on the monotonic clock, in seconds.
     """
@@ -26,6 +29,18 @@ class SequenceRequest:
     sampling: Sampling
     deadline: float | None = None
     trace_id: str = ""
+    past: tuple[KvBlock, ...] = ()
+    keep_from: int | None = None
+
+    @property
+    def past_tokens(self) -> int:
+        """Prompt tokens that need not be computed."""
+        return self.past[-1].stop if self.past else 0
+
+    @property
+    def past_bytes(self) -> int:
+        """Bytes of the keys and values that it brings along."""
+        return sum(memoryview(block.data).nbytes for block in self.past)
 
     @property
     def log_fields(self) -> dict[str, str]:
@@ -66,6 +81,14 @@ class Emitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What the sequence's row held, just before it ended; for one that was to be kept."""
+
+    sequence_id: str
+    block: KvBlock
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The sequence is over and its row free. The last event of every sequence, and the only one of its kind."""
 
@@ -75,7 +98,7 @@ class Ended:
     error: Exception | None = None
 
 
-EngineEvent = Admitted | Prefilled | Emitted | Ended
+EngineEvent = Admitted | Prefilled | Emitted | Kept | Ended
 
 
 class Sequence:
@@ -84,14 +107,14 @@ class Sequence:
     The prefill of the whole prompt gives the first logits, and each decode feeds the token drawn before.
 
     Attributes:
-        computed: positions whose KV is in the row.
+        computed: positions whose KV is in the row; at first those that are put there when it gets one.
         output_ids: tokens drawn so far, the end-of-text token excluded.
     """
 
     def __init__(self, request: SequenceRequest) -> None:
         self.request = request
         self.sampler = Sampler(request.sampling, request.prompt_ids)
-        self.computed = 0
+        self.computed = request.past_tokens
         self.output_ids: list[int] = []
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 
 from autoglmd.engine.plan import StepPlan
 from autoglmd.engine.scheduler import Scheduler
-from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Prefilled, Sequence
+from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Kept, Prefilled, Sequence
 from autoglmd.errors import AutoglmError, EngineFailedError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import FinishReason
@@ -77,6 +77,7 @@ class StepRunner:
 
     def end(self, sequence: Sequence, reason: FinishReason, error: Exception | None = None) -> None:
         """Forget a sequence and close the gap that its row leaves."""
+        self._keep(sequence)
         move = self._scheduler.remove(sequence)
         # Told first: whatever becomes of the move, this one has ended.
         self._tell_ended((sequence,), reason, error)
@@ -86,6 +87,18 @@ class StepRunner:
     def abandon(self, error: Exception, reason: FinishReason = FinishReason.ERROR) -> None:
         """Forget everyone, rows and all."""
         self._tell_ended(self._scheduler.clear(), reason, error)
+
+    def _keep(self, sequence: Sequence) -> None:
+        """Tell what the row of a sequence holds, if that is wanted. Without, it ends all the same."""
+        row, start = self._scheduler.row_of(sequence), sequence.request.keep_from
+        if row is None or start is None or sequence.computed <= start:
+            return
+        try:
+            block = self._runner.read_kv(row, start, sequence.computed)
+        except Exception:
+            log.exception("keys and values cannot be kept", extra=sequence.request.log_fields)
+            return
+        self._events.append(Kept(sequence.sequence_id, block))
 
     def take_events(self) -> tuple[EngineEvent, ...]:
         """Everything to tell since the last call, in order."""
@@ -102,28 +115,37 @@ class StepRunner:
         # From here on they are in rows: whatever raises, the scheduler knows whom it concerns.
         sequences = tuple(self._scheduler.start_decoding(sequence_ids))
         self._admit(sequences)
-
-        def run() -> Logits:
-            lengths = np.array([each.prefill_total for each in sequences], np.int64)
-            ids = np.zeros((len(sequences), int(lengths.max())), np.int64)
-            for row, each in zip(ids, sequences, strict=True):
-                row[: each.prefill_total] = each.request.prompt_ids
-            return self._runner.prefill_fresh(first_row, ids, lengths)
-
-        drawn = self._attempt(run, sequences)
+        drawn = self._attempt(lambda: self._prefill_whole(first_row, sequences), sequences)
         if drawn is not None:
             for each in sequences:
+                self.totals.prompt_tokens += each.prefill_left
                 each.computed = each.prefill_total
-                self.totals.prompt_tokens += each.prefill_total
             self._commit(sequences, drawn)
+
+    def _prefill_whole(self, first_row: int, sequences: Sequences) -> Logits:
+        """All that is left of these prompts: of several fresh ones, or of one that is taken up again."""
+        if sequences[0].computed:
+            return self._prefill_rest(first_row, sequences[0], sequences[0].prefill_left)
+        lengths = np.array([each.prefill_total for each in sequences], np.int64)
+        ids = np.zeros((len(sequences), int(lengths.max())), np.int64)
+        for row, each in zip(ids, sequences, strict=True):
+            row[: each.prefill_total] = each.request.prompt_ids
+        return self._runner.prefill_fresh(first_row, ids, lengths)
+
+    def _prefill_rest(self, row: int, sequence: Sequence, count: int) -> Logits:
+        """The next tokens of one prompt. What is known of it is put into the row before the first of them."""
+        request, past = sequence.request, sequence.computed
+        if past and past == request.past_tokens:
+            self._runner.write_kv(row, request.past)
+        ids = request.prompt_ids[past : past + count]
+        return self._runner.prefill(row, ids, past, final=count == sequence.prefill_left)
 
     def _compute_chunk(self, count: int) -> None:
         sequence = self._scheduler.chunked
         if sequence is None:
             return
-        past, row, final = sequence.computed, self._scheduler.chunked_row, count == sequence.prefill_left
-        ids = sequence.request.prompt_ids[past : past + count]
-        drawn = self._attempt(lambda: self._runner.prefill(row, ids, past, final=final), (sequence,))
+        row, final = self._scheduler.chunked_row, count == sequence.prefill_left
+        drawn = self._attempt(lambda: self._prefill_rest(row, sequence, count), (sequence,))
         if drawn is None:
             return
         sequence.computed += count

@@ -7,7 +7,7 @@ large rows costs nothing.
 
 import contextlib
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -16,6 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from autoglmd.errors import HostError
+from autoglmd.messages import KvBlock
 
 # One Identity node on bytes, as a serialized ONNX model: the one way to copy memory on any provider's device.
 _COPY_GRAPH = (
@@ -76,6 +77,15 @@ class HostKvRows:
         for buffer in self._buffers:
             buffer[target, :, :length] = buffer[source, :, :length]
 
+    def read(self, row: int, start: int, stop: int) -> memoryview:
+        """A copy of positions start..stop of a row, laid out as KvBlock.data."""
+        return _gathered([buffer[row, :, start:stop] for buffer in self._buffers])
+
+    def write(self, row: int, blocks: Sequence[KvBlock]) -> None:
+        """Put blocks back to their positions."""
+        for block in blocks:
+            _scatter(block, [buffer[row, :, block.start : block.stop] for buffer in self._buffers])
+
     def rest(self) -> None:
         """Give the pages back to the kernel; the addresses stay, and read as zeros until they are written again."""
         for memory in self._mappings:
@@ -99,6 +109,7 @@ class DeviceKvRows:
         self._copier = ort.InferenceSession(_COPY_GRAPH, providers=list(providers))
         self._values: list[ort.OrtValue] = []
         self._row_bytes: list[int] = []
+        self._shapes = [(tensor.dtype, (tensor.heads, context_tokens, tensor.width)) for tensor in tensors]
         for tensor in tensors:
             shape = [rows, tensor.heads, context_tokens, tensor.width]
             self._values.append(ort.OrtValue.ortvalue_from_shape_and_type(shape, tensor.dtype.type, device, 0))
@@ -118,5 +129,54 @@ class DeviceKvRows:
             binding.bind_output("target", self.device, 0, np.uint8, [row_bytes], target_pointer)
             self._copier.run_with_iobinding(binding)
 
+    def read(self, row: int, start: int, stop: int) -> memoryview:
+        """A copy in the box's memory, laid out as KvBlock.data."""
+        return _gathered([each[:, start:stop] for each in self._copy_out(row)])
+
+    def write(self, row: int, blocks: Sequence[KvBlock]) -> None:
+        """Put blocks back to their positions. Whole rows travel: what else is in the row stays as it is."""
+        rows = self._copy_out(row)
+        for block in blocks:
+            _scatter(block, [each[:, block.start : block.stop] for each in rows])
+        for pointer, held, row_bytes in zip(self.pointers(row), rows, self._row_bytes, strict=True):
+            binding = self._copier.io_binding()
+            binding.bind_cpu_input("source", held.view(np.uint8).reshape(-1))
+            binding.bind_output("target", self.device, 0, np.uint8, [row_bytes], pointer)
+            self._copier.run_with_iobinding(binding)
+
+    def _copy_out(self, row: int) -> list[NDArray[np.generic]]:
+        """A row of each buffer in the box's memory, shape [heads, context, width]."""
+        copies = []
+        for pointer, row_bytes in zip(self.pointers(row), self._row_bytes, strict=True):
+            held = np.empty(row_bytes, np.uint8)
+            binding = self._copier.io_binding()
+            binding.bind_input("source", self.device, 0, np.uint8, [row_bytes], pointer)
+            binding.bind_output("target", "cpu", 0, np.uint8, [row_bytes], held.ctypes.data)
+            self._copier.run_with_iobinding(binding)
+            copies.append(held)
+        return [each.view(kind).reshape(shape) for each, (kind, shape) in zip(copies, self._shapes, strict=True)]
+
     def rest(self) -> None:
         """An accelerator's memory is taken once and kept."""
+
+
+def _gathered(pieces: Sequence[NDArray[np.generic]]) -> memoryview:
+    """The pieces behind one another, each in its own order."""
+    held = np.empty(sum(piece.nbytes for piece in pieces), np.uint8)
+    offset = 0
+    for piece in pieces:
+        held[offset : offset + piece.nbytes].view(piece.dtype).reshape(piece.shape)[...] = piece
+        offset += piece.nbytes
+    return held.data
+
+
+def _scatter(block: KvBlock, targets: Sequence[NDArray[np.generic]]) -> None:
+    """Put a block's data into the targets, each [heads, tokens, width]: the reverse of `_gathered`."""
+    data = np.frombuffer(block.data, np.uint8)
+    offset = 0
+    for target in targets:
+        heads, _, width = target.shape
+        size = heads * block.held * width * target.dtype.itemsize
+        held = data[offset : offset + size].view(target.dtype).reshape(heads, block.held, width)
+        target[...] = held[:, : block.tokens]
+        offset += size

@@ -6,13 +6,16 @@ with ones up to each row's length.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
 from autoglmd.errors import ModelCorruptError
+from autoglmd.messages import KvBlock
 from autoglmd.model.attention_kernel import attention_kernel, scratch_bytes
 from autoglmd.model.bundle import Bundle
 from autoglmd.model.device import DeviceChoice, choose_device
@@ -108,6 +111,12 @@ class OrtRunner:
         try_once(self, bundle, chooses=self._chooses)
         self.rest()
 
+    @property
+    def kv_layout(self) -> str:
+        """How a KvBlock's data is laid out: tensors of equal kind behind one another, as heads x width."""
+        kinds = (f"{np.dtype(each.dtype).name} {each.heads}x{each.width}" for each in self._tensors)
+        return ", ".join(f"{len(list(same))} of {kind}" for kind, same in groupby(kinds))
+
     def prefill(self, row: int, ids: Ids, past: int, *, final: bool) -> Logits:
         """See ModelRunner.prefill."""
         columns = self._even(ids[None, :], past)
@@ -155,6 +164,18 @@ class OrtRunner:
     def move(self, source: int, target: int, length: int) -> None:
         """See ModelRunner.move."""
         self._kv.move(source, target, length)
+
+    def read_kv(self, row: int, start: int, stop: int) -> KvBlock:
+        """See ModelRunner.read_kv."""
+        return KvBlock(start, stop - start, stop - start, self._kv.read(row, start, stop))
+
+    def write_kv(self, row: int, blocks: Sequence[KvBlock]) -> None:
+        """See ModelRunner.write_kv."""
+        for block in blocks:
+            held_bytes, given = block.held * self.spec.kv_bytes_per_token, memoryview(block.data).nbytes
+            if given != held_bytes or not 0 <= block.start <= block.stop <= self._context or block.tokens > block.held:
+                raise ValueError(f"{given} bytes for {block.held} tokens at {block.start}; expected {held_bytes}")
+        self._kv.write(row, blocks)
 
     def _even(self, ids: Ids, past: int) -> Ids:
         """Fill up an odd number of columns, where the row has room behind; nobody reads there.

@@ -1,10 +1,13 @@
 """What the engine asks of a model. `ort_runner.py` is it; the engine's unit tests have a fake."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from autoglmd.messages import KvBlock
 
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
@@ -87,6 +90,18 @@ class ModelRunner(Protocol):
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of one row to another."""
+        ...
+
+    def read_kv(self, row: int, start: int, stop: int) -> KvBlock:
+        """A copy of the keys and values of positions start..stop of one row."""
+        ...
+
+    def write_kv(self, row: int, blocks: Sequence[KvBlock]) -> None:
+        """Put keys and values back to their positions, in any row. What `read_kv` gave is there again, bit for bit.
+
+        Raises:
+            ValueError: a block is not as large as this model's keys and values are, or lies past the row's end.
+        """
         ...
 
     def rest(self) -> None:

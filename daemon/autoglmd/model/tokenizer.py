@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import sentencepiece
 import tokenizers
+from sentencepiece import sentencepiece_model_pb2
 
 from autoglmd.errors import TokenizerError
 from autoglmd.model.chat_template import ChatTemplate
@@ -41,6 +42,10 @@ class Tokenizer(Protocol):
         """
         ...
 
+    def encode_on(self, text: str) -> list[int]:
+        """Ids of a text that goes on with another: what a tokenizer puts in front of a text is not put here."""
+        ...
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids, without special tokens; U+FFFD where the bytes are not whole characters."""
         ...
@@ -57,6 +62,7 @@ class SentencePieceTokenizer:
         self, processor: sentencepiece.SentencePieceProcessor, special_ids: frozenset[int], prefix: list[int]
     ) -> None:
         self._processor = processor
+        self._going_on = _without_prefix(processor)
         self._special_ids = special_ids
         self._prefix = prefix
         pieces = [processor.id_to_piece(token) for token in range(self.size)]
@@ -73,18 +79,26 @@ class SentencePieceTokenizer:
 
     def encode(self, text: str, *, add_prefix: bool) -> list[int]:
         """See Tokenizer.encode."""
-        ids = list(self._prefix) if add_prefix else []
-        start = 0
-        for found in self._at_control.finditer(text):
-            ids += [*self._processor.encode(text[start : found.start()]), self._control[found.group()]]
-            start = found.end()
-        return ids + list(self._processor.encode(text[start:]))
+        return [*(self._prefix if add_prefix else ()), *self._encode(self._processor, text)]
+
+    def encode_on(self, text: str) -> list[int]:
+        """See Tokenizer.encode_on."""
+        return self._encode(self._going_on, text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """See Tokenizer.decode."""
         # A model's vocabulary may be padded beyond the tokenizer's; sentencepiece raises for such ids.
         known = [token for token in ids if token < self.size and token not in self._special_ids]
         return str(self._processor.decode(known))
+
+    def _encode(self, first: sentencepiece.SentencePieceProcessor, text: str) -> list[int]:
+        """Ids of a text whose part before its first control piece is `first`'s; each part behind one is a text anew."""
+        ids: list[int] = []
+        start, processor = 0, first
+        for found in self._at_control.finditer(text):
+            ids += [*processor.encode(text[start : found.start()]), self._control[found.group()]]
+            start, processor = found.end(), self._processor
+        return ids + list(processor.encode(text[start:]))
 
     def piece(self, token_id: int) -> str:
         """See Tokenizer.piece."""
@@ -114,6 +128,10 @@ class HuggingFaceTokenizer:
         """See Tokenizer.encode."""
         # `encode` keeps the interpreter's lock while it works, the batch call does not.
         return list(self._tokenizer.encode_batch_fast([text], add_special_tokens=add_prefix)[0].ids)
+
+    def encode_on(self, text: str) -> list[int]:
+        """See Tokenizer.encode_on."""
+        return self.encode(text, add_prefix=False)
 
     def decode(self, ids: Sequence[int]) -> str:
         """See Tokenizer.decode."""
@@ -170,6 +188,15 @@ def _load(folder: Path, settings: dict[str, Any]) -> Tokenizer:
     except Exception as error:
         raise TokenizerError(f"{pieces} is not a sentencepiece model: {error}") from error
     return SentencePieceTokenizer(processor, _special_ids(processor, settings), _prefix_ids(processor, settings))
+
+
+def _without_prefix(processor: sentencepiece.SentencePieceProcessor) -> sentencepiece.SentencePieceProcessor:
+    """The same vocabulary, for text that goes on: no space is put in front of it, and none is taken away."""
+    model = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    model.ParseFromString(processor.serialized_model_proto())
+    model.normalizer_spec.add_dummy_prefix = False
+    model.normalizer_spec.remove_extra_whitespaces = False
+    return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
 
 
 def _special_ids(processor: sentencepiece.SentencePieceProcessor, settings: dict[str, Any]) -> frozenset[int]:

@@ -4,19 +4,44 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
+from autoglmd.engine.sequence import EngineEvent
 from autoglmd.errors import DrainingError, QueueFullError, RequestIdInUseError
 from autoglmd.pipeline.prefetch import Job
+from autoglmd.pipeline.preparation import Prepared
 from autoglmd.pipeline.served import ServedModel
 from autoglmd.pipeline.stream import AnswerStream
+from autoglmd.pipeline.turn import OpenTurn
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class OpenRequest:
-    """A request that was let in: whom to tell when it is to end."""
+    """A request that was let in: whom to tell when it is to end, and who hears what becomes of it.
+
+    Attributes:
+        turn: its place in a session; `None` without one.
+        sent_on: whether it has left for the engine, as it does once its session is free.
+    """
 
     job: Job
     served: ServedModel
     stream: AnswerStream
+    turn: OpenTurn | None = None
+    sent_on: bool = False
+
+    def answered(self, result: Prepared | Exception) -> None:
+        """A prefetch thread made this of it."""
+        if self.turn is not None:
+            if isinstance(result, Prepared):
+                self.turn.prepared(result)
+            else:
+                self.turn.nothing_comes()
+        self.stream.put(result)
+
+    def heard(self, event: EngineEvent) -> None:
+        """The engine said this of it."""
+        self.stream.put(event)
+        if self.turn is not None:
+            self.turn.heard(event)
 
     @property
     def request_id(self) -> str:

@@ -18,14 +18,22 @@ class AnswerText:
         self._matcher = StopMatcher(stops)
         self._ids: list[int] = []
         self._logprobs: list[TokenLogprobs] = []
+        self._length = 0
         self.stop = ""
+        self.ends: list[int] = []
+        """Of each token, how many characters the tokens up to it say for sure: of one that ends inside a character,
+        those of the token before. What was held back, or is of a stop string, counts."""
 
     def push(self, token_id: int, logprobs: TokenLogprobs | None) -> TokenText | None:
         """Take a token. Returns what can be shown now, if anything; `stop` is set once a stop string appeared."""
         self._ids.append(token_id)
         if logprobs is not None:
             self._logprobs.append(self._with_text(logprobs))
-        text, self.stop = self._matcher.push(self._detokenizer.push(token_id))
+        piece = self._detokenizer.push(token_id)
+        self._length += len(piece)
+        before = self.ends[-1] if self.ends else 0
+        self.ends.append(before if self._detokenizer.is_open else self._length)
+        text, self.stop = self._matcher.push(piece)
         return self._take(text) if text or self.stop else None
 
     def flush(self) -> TokenText | None:

@@ -34,6 +34,8 @@ class Detokenizer:
         self._whole = len(self._window)  # tokens of the window up to the last one that ended a character
         text = tokenizer.decode(self._window)
         self._shown = len(text.rstrip(_REPLACEMENT))  # characters of the window's text that were released
+        self.is_open = False
+        """Whether the last token ended inside a character."""
 
     def push(self, token_id: int) -> str:
         """Take a token. Returns the text that became whole; empty while it ends inside a character."""
@@ -42,6 +44,7 @@ class Detokenizer:
         open_end = self._open_end(text)
         piece = text[self._shown : len(text) - open_end]
         self._shown += len(piece)
+        self.is_open = open_end > 0
         if piece and not open_end:
             self._move_on()
         elif len(self._window) > _MAX_WINDOW:

@@ -5,7 +5,7 @@ import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable
 
-from autoglmd.engine.sequence import SequenceRequest
+from autoglmd.engine.sequence import Ended, EngineEvent
 from autoglmd.errors import DrainingError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import (
@@ -22,10 +22,13 @@ from autoglmd.messages import (
 from autoglmd.pipeline.admission import Admission, OpenRequest
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.prefetch import Job
+from autoglmd.pipeline.preparation import Prepared
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
+from autoglmd.pipeline.session_book import SessionBook
 from autoglmd.pipeline.stream import AnswerStream
 from autoglmd.pipeline.tokenizing import Tokenizing
+from autoglmd.pipeline.turn import OpenTurn
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +37,15 @@ class Gateway:
     """Implements `edge.port.GatewayPort`. Lives on the event loop."""
 
     def __init__(
-        self, catalog: Catalog, router: Router, clock: Clock, describe: Callable[["Gateway"], DaemonStatus]
+        self,
+        catalog: Catalog,
+        book: SessionBook,
+        router: Router,
+        clock: Clock,
+        describe: Callable[["Gateway"], DaemonStatus],
     ) -> None:
         self.catalog = catalog
+        self._book = book
         self.admission = Admission()
         self._router = router
         self._clock = clock
@@ -49,10 +58,11 @@ class Gateway:
         entry = self._entry(request, self.catalog.serving(request.model))
         self.admission.enter(entry)
         try:
-            self._router.listen(entry.job.sequence_id, entry.stream.put)
-            entry.served.prefetcher.put(entry.job)
+            self._begin(entry)
             async with contextlib.aclosing(entry.stream.events()) as events:
                 async for event in events:
+                    if entry.turn is not None:
+                        entry.turn.sent(event)
                     yield event
         finally:
             self._close(entry)
@@ -97,10 +107,40 @@ class Gateway:
     def _entry(self, request: GenerationRequest, served: ServedModel) -> OpenRequest:
         stream = AnswerStream(request, served.info.name, served.info.version, served.rules.tokenizer, self._clock)
 
-        def answer(result: SequenceRequest | Exception) -> None:
-            self._router.call(lambda: stream.put(result))
+        turn = None
+        if request.session is not None:
+            turn = OpenTurn(self._book, request.session, served.rules.tokenizer, self._clock.wall)
 
-        return OpenRequest(Job(request, f"{request.request_id}#{next(self._numbers)}", answer), served, stream)
+        def answer(result: Prepared | Exception) -> None:
+            self._router.call(lambda: self._answered(entry, result))
+
+        job = Job(request, f"{request.request_id}#{next(self._numbers)}", answer)
+        entry = OpenRequest(job, served, stream, turn)
+        return entry
+
+    def _begin(self, entry: OpenRequest) -> None:
+        """Send a request on its way, when its session is free if it has one."""
+        if entry.turn is None:
+            self._send(entry)
+        else:
+            entry.turn.wait(lambda: self._send(entry))
+
+    def _send(self, entry: OpenRequest) -> None:
+        sequence_id = entry.job.sequence_id
+
+        def heard(event: EngineEvent) -> None:
+            if isinstance(event, Ended):
+                self._router.forget(sequence_id)
+            entry.heard(event)
+
+        self._router.listen(sequence_id, heard)
+        entry.sent_on = True
+        entry.served.prefetcher.put(entry.job)
+
+    def _answered(self, entry: OpenRequest, result: Prepared | Exception) -> None:
+        if isinstance(result, Exception):
+            self._router.forget(entry.job.sequence_id)
+        entry.answered(result)
 
     def _end(self, entry: OpenRequest, reason: FinishReason) -> None:
         # In this order: a prefetch thread that submits in between looks at the job again afterwards.
@@ -110,12 +150,18 @@ class Gateway:
 
     def _close(self, entry: OpenRequest) -> None:
         """Runs on every path: the stream ended, the client vanished, or the request was refused."""
-        entry.served.prefetcher.discard(entry.job)
+        discarded = entry.served.prefetcher.discard(entry.job)
         finished = entry.stream.close()
         if not entry.stream.engine_ended:
             self._end(entry, FinishReason.CANCELLED)
-        self._router.forget(entry.job.sequence_id)
+        nothing_comes = discarded or not entry.sent_on
+        if entry.turn is None or nothing_comes:
+            self._router.forget(entry.job.sequence_id)
         self.admission.leave(entry)
+        if entry.turn is not None:
+            entry.turn.client_left(entry.stream.ends)
+            if nothing_comes:
+                entry.turn.nothing_comes()
         if finished is not None:
             log.info("finished", extra={"model": entry.served.info.name} | _figures(finished))
 

@@ -9,23 +9,26 @@ from autoglmd.config import ModelConfig
 from autoglmd.engine.engine import Engine, limits_of
 from autoglmd.engine.sequence import EngineEvent
 from autoglmd.errors import ConfigError, ModelError
+from autoglmd.host.amx import amx_is_lent
 from autoglmd.host.clock import Clock
 from autoglmd.host.facts import read_facts
 from autoglmd.host.files import reading_directory
 from autoglmd.messages import ModelInfo, ModelState
 from autoglmd.model.bundle import Bundle, read_bundle, resolve_folder, weights_bytes
 from autoglmd.model.device import choose_device
-from autoglmd.model.ort_runner import OrtRunner, RunnerOptions, available_providers
+from autoglmd.model.ort_runner import OrtRunner, RunnerOptions, available_providers, onnxruntime_version
 from autoglmd.model.prepare import discard_prepared, find_prepared
 from autoglmd.model.reduced_range import would_saturate
 from autoglmd.model.self_check import rows_are_independent
 from autoglmd.model.tokenizer import load_tokenizer
 from autoglmd.pipeline.line import Line
-from autoglmd.pipeline.prefetch import Prefetcher
+from autoglmd.pipeline.prefetch import Prefetcher, PrefetchLimits
 from autoglmd.pipeline.preparing import Preparer
 from autoglmd.pipeline.prompts import PromptRules
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
+from autoglmd.pipeline.session_book import SessionBook
+from autoglmd.sessions.conversation import ModelMark
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ class LoadContext:
     """What loading needs beside the model's own configuration.
 
     Attributes:
+        past_bytes: of conversations' keys and values that may wait for a row, per model.
         cores: compute threads where the configuration does not say.
         prepared: the folder of prepared copies, one folder per model name.
         tell: called in the thread that loads, when a model is at another stage.
@@ -45,6 +49,8 @@ class LoadContext:
 
     clock: Clock
     router: Router
+    book: SessionBook
+    past_bytes: int
     cores: int
     prepared: Path
     preparer: Preparer
@@ -77,7 +83,13 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
         defaults=bundle.defaults,
     )
     info = replace(_describe(name, bundle, runner), batch_invariant=_try_rows(name, runner))
-    prefetcher = Prefetcher(rules, config.engine.prefetch_depth, config.engine.prefetch_threads, name)
+    mark = _mark(name, bundle, runner)
+    prefetcher = Prefetcher(
+        rules,
+        lambda session: context.book.recall(session, mark),
+        PrefetchLimits(config.engine.prefetch_depth, config.engine.prefetch_threads, context.past_bytes),
+        name,
+    )
 
     def emit(events: tuple[EngineEvent, ...]) -> None:
         prefetcher.observe(events)
@@ -116,6 +128,14 @@ def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadCo
             extra={"model": name},
         )
     return OrtRunner(bundle, shipped)
+
+
+def _mark(name: str, bundle: Bundle, runner: OrtRunner) -> ModelMark:
+    spec = runner.spec
+    # What else decides of the last bit of a key or value.
+    runtime = f"onnxruntime {onnxruntime_version()}, {spec.provider}, AMX {amx_is_lent()}, prepared {spec.prepared}"
+    layout = f"{runner.kv_layout}; {runtime}"
+    return ModelMark(name, bundle.version, bundle.tokenizer_digest, layout, spec.kv_bytes_per_token)
 
 
 def _check_kv(name: str, tokens: int, kv_bytes: int, bytes_per_token: int) -> None:

@@ -1,15 +1,10 @@
-"""From a request to what the engine takes: template, tokens, limits, sampling. Pure, and run in a prefetch thread."""
+"""From a prompt to tokens: template, tokenizer, limits. Pure, and run in a prefetch thread."""
 
-import secrets
 from dataclasses import dataclass
 
-import numpy as np
-
-from autoglmd.engine.sequence import SequenceRequest
 from autoglmd.errors import InvalidArgumentError, NotSupportedError, PromptTooLongError
 from autoglmd.messages import (
     ChatPrompt,
-    GenerationRequest,
     Message,
     Prompt,
     SamplingParams,
@@ -18,7 +13,6 @@ from autoglmd.messages import (
     Tokens,
 )
 from autoglmd.model.chat_template import ChatTemplate
-from autoglmd.model.sampler import Sampling
 from autoglmd.model.tokenizer import Tokenizer
 
 
@@ -53,22 +47,34 @@ def to_ids(prompt: Prompt, rules: PromptRules, output_tokens: int = 0) -> list[i
     """
     match prompt:
         case TextPrompt(text):
-            ids, field = _encode(text, rules, output_tokens, add_prefix=True), "prompt"
+            ids, field = encode(text, rules, output_tokens, add_prefix=True), "prompt"
         case ChatPrompt(messages):
-            ids, field = _encode(_render(messages, rules), rules, output_tokens, add_prefix=False), "chat"
+            ids, field = encode(render(messages, rules), rules, output_tokens, add_prefix=False), "chat"
         case TokenPrompt(given):
             ids, field = list(given), "token_ids"
+    check_ids(ids, field, rules)
+    return ids
+
+
+def check_ids(ids: list[int], field: str, rules: PromptRules) -> None:
+    """Raises InvalidArgumentError where there are none, or some that the model does not know."""
     if not ids:
         raise InvalidArgumentError(field, "is empty. Say something.")
     if max(ids) >= rules.vocab_size:
         raise InvalidArgumentError(field, f"has id {max(ids)}; the model knows 0 to {rules.vocab_size - 1}.")
-    return ids
 
 
-def _render(messages: tuple[Message, ...], rules: PromptRules) -> str:
+def render(messages: tuple[Message, ...], rules: PromptRules, new: int | None = None) -> str:
+    """The text of a chat, ending where the answer begins. The last `new` messages, or all, are looked at for tricks.
+
+    Raises:
+        InvalidArgumentError: the template refuses them, or one of the new ones would speak as somebody else.
+        NotSupportedError: the model has no chat template.
+    """
     if rules.template is None:
         raise NotSupportedError("This model has no chat template. Send `prompt` or `token_ids` instead of `chat`.")
-    for index, message in enumerate(messages):
+    looked_at = messages if new is None else messages[len(messages) - new :]
+    for index, message in enumerate(looked_at):
         # A stranger's text in a message must not be able to speak as somebody else.
         found = [piece for piece in rules.tokenizer.special if piece in message.content or piece in message.role]
         if found:
@@ -80,13 +86,23 @@ def _render(messages: tuple[Message, ...], rules: PromptRules) -> str:
     return rules.template.render(messages)
 
 
-def _encode(text: str, rules: PromptRules, output_tokens: int, *, add_prefix: bool) -> list[int]:
-    """Ids of a text, unless it is so long that counting its tokens is not worth the time."""
+def encode(text: str, rules: PromptRules, output_tokens: int, *, add_prefix: bool) -> list[int]:
+    """Ids of a text, unless it is so long that counting its tokens is not worth the time: PromptTooLongError."""
+    _check_length(text, rules, output_tokens)
+    return rules.tokenizer.encode(text, add_prefix=add_prefix)
+
+
+def encode_on(text: str, rules: PromptRules, output_tokens: int) -> list[int]:
+    """Ids of a text that goes on with another. Raises as `encode`."""
+    _check_length(text, rules, output_tokens)
+    return rules.tokenizer.encode_on(text)
+
+
+def _check_length(text: str, rules: PromptRules, output_tokens: int) -> None:
     limit, what = _limit(rules)
     at_least = len(text) // rules.tokenizer.longest_piece
     if at_least > limit:
         raise PromptTooLongError(at_least, output_tokens, limit, what, counted=False)
-    return rules.tokenizer.encode(text, add_prefix=add_prefix)
 
 
 def to_tokens(prompt: Prompt, rules: PromptRules) -> Tokens:
@@ -95,27 +111,12 @@ def to_tokens(prompt: Prompt, rules: PromptRules) -> Tokens:
     return Tokens(tuple(ids), tuple(rules.tokenizer.piece(each) for each in ids))
 
 
-def to_sequence(request: GenerationRequest, sequence_id: str, rules: PromptRules) -> SequenceRequest:
-    """The engine's form of a request, under an id that is never used twice.
+def output_limit(prompt_tokens: int, asked: int | None, rules: PromptRules) -> int:
+    """Output tokens that a prompt leaves room for, or that were asked for.
 
     Raises:
         PromptTooLongError: prompt and output do not fit, now or ever. Nothing is truncated.
-        InvalidArgumentError, NotSupportedError: as `to_ids`.
     """
-    ids = to_ids(request.prompt, rules, request.max_tokens or 1)
-    seed = request.sampling.seed
-    return SequenceRequest(
-        sequence_id=sequence_id,
-        prompt_ids=np.array(ids, np.int64),
-        max_tokens=_output_limit(len(ids), request.max_tokens, rules),
-        eos_ids=frozenset() if request.ignore_eos else rules.eos_ids,
-        sampling=Sampling.resolve(request.sampling, rules.defaults, secrets.randbits(63) if seed is None else seed),
-        deadline=request.deadline,
-        trace_id=request.trace_id,
-    )
-
-
-def _output_limit(prompt_tokens: int, asked: int | None, rules: PromptRules) -> int:
     limit, what = _limit(rules)
     room = limit - prompt_tokens
     if room < (asked or 1):

@@ -5,13 +5,13 @@ error or shutdown comes first; what the engine says afterwards is not heard.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Prefilled, SequenceRequest
+from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Prefilled
 from autoglmd.errors import DrainingError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import (
-    ChatPrompt,
+    CacheReport,
     Finished,
     FinishReason,
     GenerationRequest,
@@ -24,9 +24,8 @@ from autoglmd.messages import (
 )
 from autoglmd.model.tokenizer import Tokenizer
 from autoglmd.pipeline.answer import AnswerText
+from autoglmd.pipeline.preparation import Prepared
 
-# How much of a prompt that is continued decides what its first new token looks like.
-_CONTINUED_TOKENS = 8
 # A client's clock runs out a little before ours: its timeout is rounded up on the wire, by at most a hundredth, and
 # takes a moment to arrive.
 _DEADLINE_ROUNDING = 0.01
@@ -34,7 +33,7 @@ _DEADLINE_TRAVEL_SECONDS = 0.01
 # Of a long deadline a hundredth is time enough to cancel in.
 _DEADLINE_MARGIN_SECONDS = 0.1
 
-Item = SequenceRequest | Exception | EngineEvent
+Item = Prepared | Exception | EngineEvent
 
 
 class AnswerStream:
@@ -52,6 +51,7 @@ class AnswerStream:
         self._items: asyncio.Queue[Item] = asyncio.Queue()
         self._in_line = True
         self._prompt_tokens = 0
+        self._cache = CacheReport()
         self._output_tokens = 0
         self._admitted_at: float | None = None
         self._first_at: float | None = None
@@ -62,6 +62,11 @@ class AnswerStream:
         self._finished: Finished | None = None
         # After a stop string the stream is finished and the engine does not know yet.
         self.engine_ended = False
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """See AnswerText.ends."""
+        return self._text.ends
 
     def put(self, item: Item) -> None:
         """On the loop: what the request became, then what the engine says of it."""
@@ -108,19 +113,18 @@ class AnswerStream:
         margin = min(_DEADLINE_ROUNDING * (deadline - arrived) + _DEADLINE_TRAVEL_SECONDS, _DEADLINE_MARGIN_SECONDS)
         return FinishReason.DEADLINE if now >= deadline - margin else FinishReason.CANCELLED
 
-    def _started(self, item: SequenceRequest | EngineEvent) -> Started:
+    def _started(self, item: Prepared | EngineEvent) -> Started:
         seed = self._request.sampling.seed or 0
-        if isinstance(item, SequenceRequest):  # else it ended in the line: no tokens, and no seed was drawn
-            self._prompt_tokens, seed = len(item.prompt_ids), item.sampling.seed
-            if not isinstance(self._request.prompt, ChatPrompt):
-                before = item.prompt_ids[-_CONTINUED_TOKENS:].tolist()
-                self._text = AnswerText(self._tokenizer, self._request.stop, before)
+        if isinstance(item, Prepared):  # else it ended in the line: no tokens, and no seed was drawn
+            self._prompt_tokens, seed = len(item.sequence.prompt_ids), item.sequence.sampling.seed
+            self._cache = item.cache
+            self._text = AnswerText(self._tokenizer, self._request.stop, item.continued_ids)
         return Started(
             request_id=self._request.request_id,
             model=self._model,
             model_version=self._version,
             prompt_tokens=self._prompt_tokens,
-            cached_tokens=0,
+            cache=self._cache,
             seed=seed,
             trace_id=self._request.trace_id,
         )
@@ -158,7 +162,7 @@ class AnswerStream:
     def _finish(self, reason: FinishReason, at: float, error: Exception | None) -> Finished:
         if self._admitted_at is not None and reason in (FinishReason.STOP, FinishReason.LENGTH):
             self.row_seconds = at - self._admitted_at
-        usage = Usage(self._prompt_tokens, 0, self._output_tokens)
+        usage = Usage(self._prompt_tokens, self._cache.cached_tokens, self._output_tokens)
         self._finished = Finished(reason, usage, self._timings(at), self._text.stop, error)
         return self._finished
 

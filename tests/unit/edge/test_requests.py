@@ -12,11 +12,11 @@ from autoglmd.edge.requests import (
     tokenize_prompt,
 )
 from autoglmd.edge.sampling import RANGES
-from autoglmd.errors import InvalidArgumentError, NotSupportedError
-from autoglmd.messages import ChatPrompt, GenerationRequest, Message, TextPrompt, TokenPrompt
+from autoglmd.errors import InvalidArgumentError
+from autoglmd.messages import ChatPrompt, GenerationRequest, Message, SessionKey, TextPrompt, TokenPrompt
 from openglm.v1 import inference_pb2 as pb
 
-CALL = CallFacts(arrived=100.0, remaining_seconds=2.5, trace_id="t1")
+CALL = CallFacts(arrived=100.0, remaining_seconds=2.5, trace_id="t1", tenant=lambda: "local")
 LARGEST_INT32 = 2**31 - 1
 
 
@@ -47,7 +47,7 @@ def test_the_calls_facts_travel_with_the_request() -> None:
 
 def test_a_call_without_end_has_no_deadline() -> None:
     """None, not infinity."""
-    request = generation_request(pb.GenerateRequest(prompt="a"), CallFacts(100.0, None, "t1"))
+    request = generation_request(pb.GenerateRequest(prompt="a"), CallFacts(100.0, None, "t1", lambda: "local"))
     assert request.deadline is None
 
 
@@ -167,10 +167,16 @@ def test_the_clients_request_id_is_kept_and_a_missing_one_is_drawn() -> None:
     assert convert().request_id != convert().request_id
 
 
-def test_a_session_is_not_supported_rather_than_ignored() -> None:
-    """The caller would believe that its conversation is kept."""
-    with pytest.raises(NotSupportedError, match="session_id"):
-        convert(session_id="s")
+def test_a_session_belongs_to_the_caller() -> None:
+    """Its name is for eyes, in any script."""
+    assert convert(session_id="客厅 1").session == SessionKey("local", "客厅 1")
+    assert convert().session is None
+
+
+@pytest.mark.parametrize("name", ["x" * 129, "a\nb", "\x00"])
+def test_a_name_that_no_terminal_can_show_is_refused(name: str) -> None:
+    """It goes into logs and tables."""
+    assert violation(session_id=name).field == "session_id"
 
 
 def test_a_models_name_has_a_bearable_length() -> None:

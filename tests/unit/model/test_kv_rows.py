@@ -11,6 +11,7 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
+from autoglmd.messages import KvBlock
 from autoglmd.model.device import CPU
 from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows, KvTensor
 
@@ -126,3 +127,22 @@ def test_resting_is_harmless_at_any_time(make: Callable[[], Rows]) -> None:
     fill(rows)
     assert list(rows.pointers(0)) == before
     assert [int(view(rows, 0, row).max()) for row in range(ROWS)] == list(range(1, ROWS + 1))
+
+
+@BOTH
+def test_what_was_read_of_a_row_is_there_again_after_it_was_written(make: Callable[[], Rows]) -> None:
+    """Bit for bit, in any row, and nothing beside it changes."""
+    rows = make()
+    fill(rows)
+    generator = np.random.default_rng(7)
+    for tensor in range(len(TENSORS)):
+        view(rows, tensor, 1)[:] = generator.integers(-100, 100, (HEADS, CONTEXT, WIDTH))
+    expected = [view(rows, tensor, 1).copy() for tensor in range(len(TENSORS))]
+    block = KvBlock(2, 4, 5, rows.read(1, 2, 7))
+    assert memoryview(block.data).nbytes == 5 * sum(tensor.bytes_per_token for tensor in TENSORS)
+    rows.write(2, (block,))
+    for tensor, was in enumerate(expected):
+        now = view(rows, tensor, 2)
+        assert np.array_equal(now[:, 2:6], was[:, 2:6])
+        assert set(now[:, :2].flat) == set(now[:, 6:].flat) == {3}
+        assert np.array_equal(view(rows, tensor, 1), was)

@@ -9,8 +9,10 @@ import pytest
 from autoglmd.engine.sequence import Admitted, Ended, SequenceRequest
 from autoglmd.errors import DrainingError, InvalidArgumentError
 from autoglmd.messages import FinishReason, GenerationRequest, SamplingParams, TextPrompt
-from autoglmd.pipeline.prefetch import Job, Prefetcher
+from autoglmd.pipeline.prefetch import Job, Prefetcher, PrefetchLimits
+from autoglmd.pipeline.preparation import Prepared
 from autoglmd.pipeline.prompts import PromptRules
+from tests.support.fake_served import no_sessions
 
 LIMIT_SECONDS = 10.0
 PANIC = "panic"
@@ -87,16 +89,16 @@ class Rig:
         self.tokenizer = GatedTokenizer()
         rules = PromptRules(self.tokenizer, None, 512, 64, 64, 8, frozenset({2}), SamplingParams())
         self.engine = FakeEngine()
-        self.prefetcher = Prefetcher(rules, depth, threads, "tiny")
+        self.prefetcher = Prefetcher(rules, no_sessions, PrefetchLimits(depth, threads, 1 << 20), "tiny")
         self.prefetcher.start(self.engine)  # type: ignore[arg-type]
-        self.answers: dict[str, SequenceRequest | Exception] = {}
+        self.answers: dict[str, Prepared | Exception] = {}
         self.answered = threading.Semaphore(0)
 
     def put(self, name: str, text: str = "abc") -> Job:
         """Hand over a job; its answer lands in `answers`."""
         request = GenerationRequest(name, "", TextPrompt(text), SamplingParams(), None, (), False, None, 0.0, "")
 
-        def answer(result: SequenceRequest | Exception) -> None:
+        def answer(result: Prepared | Exception) -> None:
             self.answers[name] = result
             self.answered.release()
 
@@ -136,9 +138,9 @@ def test_a_job_becomes_a_sequence_that_the_engine_gets(make: Callable[..., Rig])
     rig = make(depth=2)
     rig.put("a", "hi")
     rig.engine.wait(1)
-    sequence = rig.answers["a"]
-    assert isinstance(sequence, SequenceRequest)
-    assert sequence.prompt_ids.tolist() == [4, 5]
+    prepared = rig.answers["a"]
+    assert isinstance(prepared, Prepared)
+    assert prepared.sequence.prompt_ids.tolist() == [4, 5]
     assert rig.engine.told == [("submit", "a")]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from autoglmd.engine.sequence import SequenceRequest
 from autoglmd.errors import InvalidArgumentError, NotSupportedError, PromptTooLongError
 from autoglmd.messages import (
     ChatPrompt,
@@ -17,7 +18,8 @@ from autoglmd.messages import (
 )
 from autoglmd.model.chat_template import ChatTemplate
 from autoglmd.model.tokenizer import Tokenizer
-from autoglmd.pipeline.prompts import PromptRules, to_ids, to_sequence, to_tokens
+from autoglmd.pipeline.preparation import prepare
+from autoglmd.pipeline.prompts import PromptRules, to_ids, to_tokens
 from tests.support.fixture_models import VOCABULARY, tokenizer_of
 
 TOKENIZER = tokenizer_of("tiny-per-token")
@@ -73,31 +75,36 @@ def test_a_chat_without_a_template_is_refused_with_the_way_out() -> None:
         to_ids(ChatPrompt((Message("user", "hi"),)), replace(RULES, template=None))
 
 
+def sequence(asked: GenerationRequest, name: str = "s", rules: PromptRules = RULES) -> SequenceRequest:
+    """What the engine is given for a request without a session."""
+    return prepare(asked, name, rules, None).sequence
+
+
 @pytest.mark.parametrize(("prompt", "asked", "given"), [(10, None, 20), (60, None, 4), (10, 54, 54), (63, 1, 1)])
 def test_output_is_what_was_asked_or_the_default_as_far_as_it_fits(prompt: int, asked: int | None, given: int) -> None:
     """Without a wish the context's end shortens the answer; a wish is kept to the letter."""
-    assert to_sequence(request(tokens(prompt), asked), "s", RULES).max_tokens == given
+    assert sequence(request(tokens(prompt), asked)).max_tokens == given
 
 
 @pytest.mark.parametrize(("prompt", "asked"), [(64, None), (64, 1), (10, 55), (1, 1 << 31)])
 def test_what_does_not_fit_the_context_is_refused_with_the_counts(prompt: int, asked: int | None) -> None:
     """Nothing is truncated: the error has the prompt's length, what was asked, and the limit."""
     with pytest.raises(PromptTooLongError, match="the context is 64 tokens") as refusal:
-        to_sequence(request(tokens(prompt), asked), "s", RULES)
+        sequence(request(tokens(prompt), asked))
     assert (refusal.value.prompt_tokens, refusal.value.output_tokens) == (prompt, asked or 1)
 
 
 def test_what_does_not_fit_the_memory_is_refused_by_the_key_that_bounds_it() -> None:
     """A KV budget below the context is named, so that an operator finds it."""
     with pytest.raises(PromptTooLongError, match=r"engine\.kv_bytes\) is 30 tokens"):
-        to_sequence(request(tokens(20), 11), "s", replace(RULES, kv_tokens=30))
-    assert to_sequence(request(tokens(20)), "s", replace(RULES, kv_tokens=30)).max_tokens == 10
+        sequence(request(tokens(20), 11), rules=replace(RULES, kv_tokens=30))
+    assert sequence(request(tokens(20)), rules=replace(RULES, kv_tokens=30)).max_tokens == 10
 
 
 def test_the_sequence_carries_what_the_request_said() -> None:
     """Id, ids, deadline, and sampling with the model's defaults where the request left it open."""
     asked = SamplingParams(top_k=3, seed=11)
-    made = to_sequence(request(TokenPrompt((4, 5)), 2, sampling=asked), "s#1", RULES)
+    made = sequence(request(TokenPrompt((4, 5)), 2, sampling=asked), "s#1")
     assert (made.sequence_id, made.deadline, made.eos_ids) == ("s#1", 9.0, frozenset({2}))
     assert made.prompt_ids.dtype == np.int64
     assert made.prompt_ids.tolist() == [4, 5]
@@ -106,14 +113,14 @@ def test_the_sequence_carries_what_the_request_said() -> None:
 
 def test_ignoring_the_end_of_text_means_no_end_of_text_ids() -> None:
     """Only max_tokens ends such an answer."""
-    assert to_sequence(request(tokens(2), ignore_eos=True), "s", RULES).eos_ids == frozenset()
+    assert sequence(request(tokens(2), ignore_eos=True)).eos_ids == frozenset()
 
 
 def test_a_seed_is_drawn_where_none_was_given() -> None:
     """Two requests without a seed do not share one, and seed 0 is a seed."""
-    seeds = {to_sequence(request(tokens(2)), "s", RULES).sampling.seed for _ in range(5)}
+    seeds = {sequence(request(tokens(2))).sampling.seed for _ in range(5)}
     assert len(seeds) == 5
-    assert to_sequence(request(tokens(2), sampling=SamplingParams(seed=0)), "s", RULES).sampling.seed == 0
+    assert sequence(request(tokens(2), sampling=SamplingParams(seed=0))).sampling.seed == 0
 
 
 def test_a_message_cannot_speak_for_somebody_else() -> None:

@@ -7,6 +7,25 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class CacheTier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CACHE_TIER_UNSPECIFIED: _ClassVar[CacheTier]
+    CACHE_TIER_ROW: _ClassVar[CacheTier]
+    CACHE_TIER_MEMORY: _ClassVar[CacheTier]
+    CACHE_TIER_DISK: _ClassVar[CacheTier]
+
+class CacheMiss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CACHE_MISS_UNSPECIFIED: _ClassVar[CacheMiss]
+    CACHE_MISS_NEW_SESSION: _ClassVar[CacheMiss]
+    CACHE_MISS_EXPIRED: _ClassVar[CacheMiss]
+    CACHE_MISS_EVICTED: _ClassVar[CacheMiss]
+    CACHE_MISS_MODEL_CHANGED: _ClassVar[CacheMiss]
+    CACHE_MISS_DAMAGED: _ClassVar[CacheMiss]
+    CACHE_MISS_HISTORY_CHANGED: _ClassVar[CacheMiss]
+    CACHE_MISS_UNREADABLE: _ClassVar[CacheMiss]
+    CACHE_MISS_NOT_KEPT: _ClassVar[CacheMiss]
+
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FINISH_REASON_UNSPECIFIED: _ClassVar[FinishReason]
@@ -16,6 +35,19 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
     FINISH_REASON_ERROR: _ClassVar[FinishReason]
     FINISH_REASON_SHUTDOWN: _ClassVar[FinishReason]
+CACHE_TIER_UNSPECIFIED: CacheTier
+CACHE_TIER_ROW: CacheTier
+CACHE_TIER_MEMORY: CacheTier
+CACHE_TIER_DISK: CacheTier
+CACHE_MISS_UNSPECIFIED: CacheMiss
+CACHE_MISS_NEW_SESSION: CacheMiss
+CACHE_MISS_EXPIRED: CacheMiss
+CACHE_MISS_EVICTED: CacheMiss
+CACHE_MISS_MODEL_CHANGED: CacheMiss
+CACHE_MISS_DAMAGED: CacheMiss
+CACHE_MISS_HISTORY_CHANGED: CacheMiss
+CACHE_MISS_UNREADABLE: CacheMiss
+CACHE_MISS_NOT_KEPT: CacheMiss
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
@@ -103,7 +135,7 @@ class GenerateResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., prefill: _Optional[_Union[PrefillProgress, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("request_id", "model", "model_version", "prompt_tokens", "cached_tokens", "seed", "trace_id")
+    __slots__ = ("request_id", "model", "model_version", "prompt_tokens", "cached_tokens", "seed", "trace_id", "cache_tier", "cache_miss")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +143,8 @@ class Started(_message.Message):
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    CACHE_TIER_FIELD_NUMBER: _ClassVar[int]
+    CACHE_MISS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     model: str
     model_version: str
@@ -118,7 +152,9 @@ class Started(_message.Message):
     cached_tokens: int
     seed: int
     trace_id: str
-    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., trace_id: _Optional[str] = ...) -> None: ...
+    cache_tier: CacheTier
+    cache_miss: CacheMiss
+    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., trace_id: _Optional[str] = ..., cache_tier: _Optional[_Union[CacheTier, str]] = ..., cache_miss: _Optional[_Union[CacheMiss, str]] = ...) -> None: ...
 
 class PrefillProgress(_message.Message):
     __slots__ = ("done_tokens", "total_tokens")

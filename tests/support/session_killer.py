@@ -1,0 +1,119 @@
+"""Saves turns in a child process, kills it at a random moment, and looks at what is left. Again and again.
+
+    python -m tests.support.session_killer FOLDER KILLS SEED
+
+Prints one JSON object: how many kills there were, how many turns were saved, and what was wrong, one text each. It runs
+in a process of its own, without threads, so that it may fork.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from autoglmd.messages import SessionKey
+from autoglmd.sessions.conversation import Conversation
+from autoglmd.sessions.log import Found
+from autoglmd.sessions.store import Bounds, SessionStore
+from tests.support.conversations import MODEL, empty, turn_after
+from tests.support.session_stores import store_in
+
+SESSIONS = 3
+LONGEST_LIFE_SECONDS = 0.06
+# So small that sessions are evicted now and then; each is let go of on disk while it is being written anew.
+BOUNDS = Bounds(disk_bytes=24_000, ttl_seconds=1e9)
+
+
+def live(folder: Path, journal: int, chance: random.Random) -> None:
+    """Save turn after turn until killed. Each line that is written tells what is so from then on."""
+    store = open_store(folder)
+    store.reconcile()
+    while True:
+        key = SessionKey("local", str(chance.randrange(SESSIONS)))
+        told = on_disk(store, key)
+        turn, block = turn_after(told, f"{key.session_id} says {told.turns}", tokens=chance.randrange(2, 200))
+        store.save(told.after(turn).having(block))
+        os.write(journal, f"{key.session_id} {turn.number}\n".encode())
+        before = {entry.session_id for entry in store.catalog.everything()}
+        os.write(journal, b"tidy 1\n")
+        store.tidy()
+        for gone in before - {entry.session_id for entry in store.catalog.everything()}:
+            os.write(journal, f"{gone} 0\n".encode())
+        os.write(journal, b"tidy 0\n")
+
+
+def open_store(folder: Path) -> SessionStore:
+    """As a daemon that starts."""
+    return store_in(folder, bounds=BOUNDS)
+
+
+def on_disk(store: SessionStore, key: SessionKey) -> Conversation:
+    """A session as it is found, or a new one."""
+    found = store.load(key, MODEL)
+    return found.conversation if isinstance(found, Found) else empty(key)
+
+
+def wrongs(folder: Path, told_of: dict[str, int]) -> list[str]:
+    """What is not as it must be after a kill; `told_of` has the turns that were acknowledged, by session."""
+    store = open_store(folder)
+    store.reconcile()
+    entries = {entry.session_id: entry for entry in store.catalog.everything()}
+    found = []
+    for number in map(str, range(SESSIONS)):
+        told = on_disk(store, SessionKey("local", number))
+        if told.turns and told != _expected(told, told.key):
+            found.append(f"session {number} holds what nobody said")
+        # In the middle of tidying it may have gone, and nobody could tell.
+        may_be_gone = told_of.get("tidy", 0) and not told.turns
+        if told.turns < told_of.get(number, 0) and not may_be_gone:
+            found.append(f"session {number} has {told.turns} turns, and {told_of[number]} were acknowledged")
+        if (entries[number].turns if number in entries else 0) != told.turns:
+            found.append(f"the catalog disagrees on session {number}")
+        told_of[number] = told.turns
+    told_of["tidy"] = 0
+    store.close()
+    return found
+
+
+def _expected(told: Conversation, key: SessionKey) -> Conversation:
+    """What a session of these turns holds, whose lengths are told by its blocks; a torn last block may be missing."""
+    built, ends = empty(key), [block.stop + 1 for block in told.blocks]
+    starts = [0, *ends[:-1]]
+    for start, end in zip(starts, ends, strict=True):
+        turn, block = turn_after(built, f"{key.session_id} says {built.turns}", tokens=end - start)
+        built = built.after(turn).having(block)
+    if len(told.ids) > len(built.ids):
+        turn, _ = turn_after(built, f"{key.session_id} says {built.turns}", tokens=len(told.ids) - len(built.ids))
+        built = built.after(turn)
+    return built
+
+
+def main() -> None:
+    """Kill as often as asked."""
+    folder, kills, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))  # noqa: S311 - for moments, not secrets
+    problems: list[str] = []
+    told_of: dict[str, int] = {}
+    saved = 0
+    for number in range(kills):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            live(folder, writing, random.Random(number))  # noqa: S311 - as below
+        os.close(writing)
+        time.sleep(chance.uniform(0, LONGEST_LIFE_SECONDS))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with os.fdopen(reading) as lines:
+            words = [line.split() for line in lines if line.endswith("\n")]
+        saved += sum(session != "tidy" and turn != "0" for session, turn in words)
+        told_of |= {session: int(turn) for session, turn in words}
+        problems += [f"kill {number}: {problem}" for problem in wrongs(folder, told_of)]
+    print(json.dumps({"kills": kills, "saved": saved, "problems": problems}))  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    main()
