@@ -50,10 +50,10 @@ run: $(VENV)/.run ## start the daemon, stream one answer (PROMPT="..."), stop
 	$(BIN)/autoglmctl --socket $$dir/s status --wait 120 > /dev/null & ready=$$!; \
 	wait -n $$daemon $$ready || { kill $$ready 2> /dev/null || true; cat $$log; exit 1; }; \
 	echo "> $$PROMPT"; \
-	$(BIN)/autoglmctl --socket $$dir/s generate --stats "$$PROMPT"; \
+	$(BIN)/autoglmctl --socket $$dir/s generate --stats -- "$$PROMPT"; \
 	kill -TERM $$daemon; wait $$daemon
 
-run: export PROMPT := $(PROMPT)
+run: export PROMPT := $(value PROMPT)
 
 serve: $(VENV)/.run ## keep the daemon in the foreground
 	@mkdir -p $(RUN_DIR)

@@ -136,13 +136,16 @@ def _defaults() -> dict[str, Any]:
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    server = {key: getattr(options, key) for key in ("socket", "listen") if getattr(options, key)}
+    # An empty word is one: of a script, whose variable is not set.
+    server = {key: getattr(options, key) for key in ("socket", "listen") if getattr(options, key) is not None}
     if server:
         table["server"] = server
-    if options.state_dir:
+    if options.state_dir is not None:
         table["state_dir"] = options.state_dir
     if options.log_format:
         table["log"] = {"format": options.log_format}
+    if options.model == "":
+        raise ConfigError("--model is empty. Name a bundle's folder.")
     if options.model:
         folder = Path(options.model).absolute()
         name = _model_name(folder)

@@ -207,7 +207,10 @@ def parse_config(table: Mapping[str, Any], source: str) -> Config:
     keys = ("state_dir", "default_model", "standard_models", "amx", "server", "log", "engine", "sessions", "models")
     _refuse_unknown(table, keys, source, "")
     engine = _read(EngineConfig(), table.get("engine", {}), source, "engine")
-    state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir")).absolute()
+    state_dir = Path(_typed(table.get("state_dir", str(DEFAULT_STATE_DIR)), str, source, "state_dir"))
+    if state_dir == Path():
+        raise ConfigError(f"{source}: state_dir is empty. Name a folder, or leave it out.")
+    state_dir = state_dir.absolute()
     standard = _typed(table.get("standard_models", True), bool, source, "standard_models")
     standards = standard_models(engine, state_dir)
     models = dict(standards) if standard else {}
@@ -261,6 +264,8 @@ def _value(entry: Field[Any], value: Any, source: str, where: str) -> Any:
     is_path = entry.type in (Path, Path | None)
     wanted = str if is_path or entry.default is None else type(entry.default)
     checked = _typed(float(value) if wanted is float and type(value) is int else value, wanted, source, where)
+    if checked == "" and (is_path or entry.default is None):
+        raise ConfigError(f"{source}: {where} is empty. Give it a value, or leave it out.")
     _check_bounds(entry.metadata["rule"], checked, source, where)
     return Path(checked) if is_path else checked
 

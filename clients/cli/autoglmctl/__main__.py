@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from autoglmctl.exit_codes import INTERRUPTED
 
@@ -10,6 +11,10 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # gRPC's own log would stand beside our one line about the same failure.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Its caller has closed it, as with 2>&-.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - to the end
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets a question mark, not a traceback.
         if hasattr(stream, "reconfigure"):

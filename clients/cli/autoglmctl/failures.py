@@ -1,16 +1,17 @@
 """From an exception to one clear line on stderr and an exit code; nobody sees a traceback for a wrong option."""
 
 import contextlib
+import errno
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 
 import typer
 
 from autoglmctl import exit_codes
-from autoglmctl.terminal import fitted
+from autoglmctl.terminal import fitted, forget, write_to_stderr
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 _ALL_ERRORS = {"openglm": "OpenGLMError", "autoglmd.errors": "AutoglmError"}
 _REQUEST_ERRORS = {"openglm": "RequestError", "autoglmd.errors": "RequestError"}
 
@@ -33,12 +34,22 @@ def reported(*, as_json: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         raise typer.Exit(exit_codes.INTERRUPTED) from None
     except BrokenPipeError:
-        _forget_stdout()
+        forget(sys.stdout)
         raise typer.Exit(exit_codes.PIPE_CLOSED) from None
     except _known_errors() as error:
-        said = render(error, as_json=as_json)
-        sys.stderr.write((said if as_json else fitted(said, sys.stderr)) + "\n")
+        _say(error, as_json=as_json)
         raise typer.Exit(exit_code_of(error)) from None
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        forget(sys.stdout)
+        _say(CommandError(f"Standard output cannot be written: {error.strerror}."), as_json=as_json)
+        raise typer.Exit(exit_codes.ERROR) from None
+
+
+def _say(error: Exception, *, as_json: bool) -> None:
+    said = render(error, as_json=as_json)
+    write_to_stderr((said if as_json else fitted(said, sys.stderr)) + "\n")
 
 
 def render(error: Exception, *, as_json: bool) -> str:
@@ -76,10 +87,3 @@ def _loaded(classes: Mapping[str, str]) -> tuple[type[Exception], ...]:
     """Classes by their modules. These are looked up, not imported: what was not loaded cannot raise."""
     found = (getattr(sys.modules.get(module), name, None) for module, name in classes.items())
     return tuple(each for each in found if each is not None)
-
-
-def _forget_stdout() -> None:
-    """Let the interpreter's last flush go nowhere, instead of failing once more."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)

@@ -15,7 +15,7 @@ from autoglmctl.parameters import spread
 
 EXIT_STATUS = (
     ("0", "Done."),
-    ("1", "An error; one line on standard error says which."),
+    ("1", "An error, or an answer that somebody cancelled; one line on standard error says which."),
     ("2", "Wrong usage, or a request that the daemon refuses as it stands, such as one for an unknown model."),
     ("3", "No daemon is reachable."),
     ("4", "The daemon refused for now: its line is full, a model is loading, or it is stopping. Try later."),

@@ -1,5 +1,6 @@
 """autoglmctl model: list and inspect what is served; inspect, build and prepare what is on disk."""
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,6 @@ from autoglmctl.invocation import Invocation
 from autoglmctl.step_bars import StepBars
 
 _DEFAULTS = BuildOptions(source=Path(), output=Path())
-STATE_DIR = Path("/var/lib/autoglmd")
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,22 @@ class BuildChoices:
     ] = None
     measure: Annotated[bool, typer.Option(help="Compare with FP32 and report.")] = True
     threads: Annotated[int, typer.Option(help="To calibrate and measure with; 0: one per core.")] = 0
+
+
+@dataclass(frozen=True)
+class PreparedPlace:
+    """Where a prepared copy goes."""
+
+    output: Annotated[
+        Path | None, typer.Option(help="Where to; without, prepared/NAME of the state folder.", metavar="FOLDER")
+    ] = None
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(help="The daemon's, if it was given one; without, where it keeps its state by itself."),
+    ] = None
+    name: Annotated[str, typer.Option(help="The model's name in the daemon's configuration; the folder's without.")] = (
+        ""
+    )
 
 
 def list_models(invocation: Invocation) -> None:
@@ -171,15 +187,12 @@ def build(
 def prepare(
     invocation: Invocation,
     folder: Annotated[Path, typer.Argument(help="A bundle: genai_config.json, model.onnx, tokenizer.", metavar="DIR")],
-    output: Annotated[
-        Path | None,
-        typer.Option(help="Where to; the daemon's place for a model of the folder's name without.", metavar="FOLDER"),
-    ] = None,
-    name: Annotated[str, typer.Option(help="The model's name in the daemon's configuration.")] = "",
+    place: PreparedPlace,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or tensorrt.")] = "cpu",
 ) -> None:
     """Optimize a model for this box: less memory, a faster start. The daemon also does it by itself."""
     from autoglmd.host.amx import amx_withheld
+    from autoglmd.host.places import usable_places
     from autoglmd.model.bundle import read_bundle
     from autoglmd.model.device import choose_device
 
@@ -189,7 +202,8 @@ def prepare(
         from autoglmd.model.prepare import prepare as prepare_bundle
 
     bundle = read_bundle(folder)
-    target = output or STATE_DIR / "prepared" / (name or folder.absolute().name)
+    state = place.state_dir or usable_places(os.environ).state_dir
+    target = place.output or state / "prepared" / (place.name or folder.absolute().name)
     choice, fallback = choose_device(device, available_providers())
     with StepBars(invocation.terminal) as bars:
         bars.show("prepare", None)

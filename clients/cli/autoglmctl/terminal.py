@@ -56,8 +56,7 @@ class Terminal:
         """Write a line for people to stderr, dimmed on a screen."""
         screen = sys.stderr.isatty() and "NO_COLOR" not in os.environ
         text = fitted(text, sys.stderr)
-        sys.stderr.write(f"\x1b[2m{text}\x1b[0m\n" if screen else f"{text}\n")
-        sys.stderr.flush()
+        write_to_stderr(f"\x1b[2m{text}\x1b[0m\n" if screen else f"{text}\n")
 
     @property
     def shows_progress(self) -> bool:
@@ -76,6 +75,22 @@ class Terminal:
             TimeElapsedColumn(),
         )
         return Progress(*columns, console=_console(sys.stderr), transient=transient)
+
+
+def write_to_stderr(text: str) -> None:
+    """Write at once. Where nobody can be told anything, the exit code still says how it went."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        forget(sys.stderr)
+
+
+def forget(stream: TextIO) -> None:
+    """Let the interpreter's last flush go nowhere, instead of failing once more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def fitted(text: str, stream: TextIO) -> str:

@@ -78,3 +78,19 @@ def test_a_bundle_that_is_not_whole_is_named_and_the_others_are_served(
     """A model that is not the default keeps nothing from starting; what the start would log is shown."""
     assert check(tmp_path, f'[models.mine]\npath = "{tmp_path}"\n') == EXIT_OK
     assert f"NOT SERVED: {tmp_path}/genai_config.json is missing." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", ['[server]\nsocket = ""\n', '[server]\nlisten = ""\n', 'state_dir = ""\n', '[server]\nsocket_group = ""\n']
+)
+def test_an_empty_word_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """It is of a variable that was not set, and would mean the current folder."""
+    assert check(tmp_path, text) == EXIT_CONFIG
+    assert "is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--socket", "--listen", "--state-dir", "--model"])
+def test_an_empty_option_is_refused(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    """Instead of the system's own place."""
+    assert main(["serve", option, ""]) == EXIT_CONFIG
+    assert "is empty" in capsys.readouterr().err
