@@ -53,7 +53,7 @@ run: $(VENV)/.run ## start the daemon, stream one answer (PROMPT="..."), stop
 	$(BIN)/autoglmctl --socket $$dir/s generate --stats -- "$$PROMPT"; \
 	kill -TERM $$daemon; wait $$daemon
 
-run: export PROMPT := $(value PROMPT)
+run: override export PROMPT := $(value PROMPT)
 
 serve: $(VENV)/.run ## keep the daemon in the foreground
 	@mkdir -p $(RUN_DIR)
