@@ -15,20 +15,32 @@ def empty(key: SessionKey = KEY, model: ModelMark = MODEL) -> Conversation:
     return Conversation(key, model, NOW, NOW)
 
 
+def mark_of(key: SessionKey) -> int:
+    """A number that tells a session from others, most likely."""
+    return sum(key.session_id.encode()) % 97
+
+
+def ids_at(mark: int, start: int, stop: int) -> tuple[int, ...]:
+    """The tokens of positions start..stop."""
+    return tuple(range(1000 * mark + start, 1000 * mark + stop))
+
+
+def kv_at(mark: int, start: int, stop: int) -> bytes:
+    """Their keys and values."""
+    return b"".join(bytes([(mark + position) % 251]) * MODEL.kv_bytes_per_token for position in range(start, stop))
+
+
 def turn_after(told: Conversation, text: str, tokens: int = 5) -> tuple[Turn, KvBlock]:
     """A turn of so many tokens, and keys and values as an engine would give them: all but the last token's.
 
     Both tell whose session they are of, and where they belong.
     """
-    start, mark = len(told.ids), sum(told.key.session_id.encode()) % 97
-    ids = tuple(range(start + 1000 * mark, start + 1000 * mark + tokens))
+    start, mark = len(told.ids), mark_of(told.key)
+    ids = ids_at(mark, start, start + tokens)
     messages = (Message("user", text), Message("assistant", text[::-1]))
     turn = Turn(told.turns + 1, told.last_used + 1, start, ids, len(told.messages), messages)
-    first = told.kv_tokens
-    held = start + tokens - 1 - first
-    size = MODEL.kv_bytes_per_token
-    data = bytes((mark + first + index // size) % 251 for index in range(held * size))
-    return turn, KvBlock(first, held, held, data)
+    first, stop = told.kv_tokens, start + tokens - 1
+    return turn, KvBlock(first, stop - first, stop - first, kv_at(mark, first, stop))
 
 
 def grown(told: Conversation, *texts: str) -> Conversation:

@@ -18,7 +18,7 @@ from autoglmd.messages import SessionKey
 from autoglmd.sessions.conversation import Conversation
 from autoglmd.sessions.log import Found
 from autoglmd.sessions.store import Bounds, SessionStore
-from tests.support.conversations import MODEL, empty, turn_after
+from tests.support.conversations import MODEL, empty, ids_at, kv_at, mark_of, turn_after
 from tests.support.session_stores import store_in
 
 SESSIONS = 3
@@ -64,7 +64,7 @@ def wrongs(folder: Path, told_of: dict[str, int]) -> list[str]:
     found = []
     for number in map(str, range(SESSIONS)):
         told = on_disk(store, SessionKey("local", number))
-        if told.turns and told != _expected(told, told.key):
+        if not _is_sound(told):
             found.append(f"session {number} holds what nobody said")
         # In the middle of tidying it may have gone, and nobody could tell.
         may_be_gone = told_of.get("tidy", 0) and not told.turns
@@ -78,17 +78,17 @@ def wrongs(folder: Path, told_of: dict[str, int]) -> list[str]:
     return found
 
 
-def _expected(told: Conversation, key: SessionKey) -> Conversation:
-    """What a session of these turns holds, whose lengths are told by its blocks; a torn last block may be missing."""
-    built, ends = empty(key), [block.stop + 1 for block in told.blocks]
-    starts = [0, *ends[:-1]]
-    for start, end in zip(starts, ends, strict=True):
-        turn, block = turn_after(built, f"{key.session_id} says {built.turns}", tokens=end - start)
-        built = built.after(turn).having(block)
-    if len(told.ids) > len(built.ids):
-        turn, _ = turn_after(built, f"{key.session_id} says {built.turns}", tokens=len(told.ids) - len(built.ids))
-        built = built.after(turn)
-    return built
+def _is_sound(told: Conversation) -> bool:
+    """Whether every word, token, key and value is this session's, and at its place."""
+    session, mark = told.key.session_id, mark_of(told.key)
+    questions = [message.content for message in told.messages[::2]]
+    kv = b"".join(bytes(block.data[: block.tokens * MODEL.kv_bytes_per_token]) for block in told.blocks)
+    return (
+        questions == [f"{session} says {number}" for number in range(told.turns)]
+        and [message.content[::-1] for message in told.messages[1::2]] == questions
+        and told.ids == ids_at(mark, 0, len(told.ids))
+        and kv == kv_at(mark, 0, told.kv_tokens)
+    )
 
 
 def main() -> None:

@@ -73,11 +73,10 @@ class Disk:
 
     def remove(self, path: Path) -> None:
         """Remove a file, durably; none is fine."""
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            return
-        self._sync_folder(path.parent)
+        path.unlink(missing_ok=True)
+        # Also if it was gone: its removal may be one whose sync failed.
+        if path.parent.exists():
+            self._sync_folder(path.parent)
 
     def _at(self, path: Path, flags: int, at: int, pieces: Sequence[Piece]) -> int:
         descriptor = os.open(path, flags, _PRIVATE_FILE)

@@ -44,7 +44,7 @@ class Bundle:
     Attributes:
         version: what people and clients call this content: 12 hexadecimal digits of a digest over names, sizes and
             bytes, of which files past 64 MiB give samples. It tells models apart and vouches for none.
-        tokenizer_digest: the same over the tokenizer's files alone.
+        tokenizer_digest: the same over the files of tokenizer and chat template alone.
         defaults: generation settings that the model's makers recommend.
     """
 
@@ -114,7 +114,7 @@ def _checked(folder: Path, settings: dict[str, Any]) -> Bundle:
         folder=folder,
         graph=graph,
         version=_digest(folder, "*"),
-        tokenizer_digest=_digest(folder, "tokenizer*"),
+        tokenizer_digest=_digest(folder, "*token*", "chat_template*"),
         architecture=str(model.get("type", "unknown")),
         vocab_size=vocab_size,
         context_tokens=_positive(model, "context_length"),
@@ -195,10 +195,10 @@ def _number(search: dict[str, Any], key: str, bounds: tuple[float, float], kind:
     return value
 
 
-def _digest(folder: Path, pattern: str) -> str:
+def _digest(folder: Path, *patterns: str) -> str:
     """See `Bundle.version`."""
     digest = hashlib.sha256()
-    for file in sorted(entry for entry in folder.glob(pattern) if entry.is_file()):
+    for file in sorted({entry for pattern in patterns for entry in folder.glob(pattern) if entry.is_file()}):
         size = file.stat().st_size
         digest.update(f"{file.name}\0{size}\0".encode())
         step = _BLOCK_BYTES if size <= _WHOLE_BYTES else size // 64

@@ -36,7 +36,7 @@ def open_sessions(folder: Path, config: SessionsConfig, clock: Clock) -> "Sessio
     except HostError as error:
         log.warning("%s Until then, conversations of this daemon end with it.", error.message)
         try:
-            temporary = TemporaryDirectory(prefix="autoglmd-sessions-")
+            temporary = TemporaryDirectory(prefix="autoglmd-sessions-", ignore_cleanup_errors=True)
         except OSError:
             raise error from None
         store = SessionStore(Path(temporary.name), bounds, Disk(), steady)
@@ -152,6 +152,9 @@ class SessionBook:
     def stop(self, timeout_seconds: float) -> bool:
         """Save what is unsaved, and give the folder back. False: not all of it could be saved, in time or at all."""
         saved = self._write_back.stop(timeout_seconds)
+        if self._write_back.is_whole:
+            # It is still writing, and the folder is its own as long as it does.
+            return False
         self._store.close()
         if self._temporary is not None:
             self._temporary.cleanup()

@@ -95,7 +95,7 @@ class OpenTurn:
         if not self._client_left or self._reason is None:
             return
         try:
-            if self._begun is not None and (self._text or self._reason in _WHOLE):
+            if self._begun is not None and (self._text or self._is_whole):
                 self._commit(self._begun)
         except Exception:
             # A defect of ours must not take along the events of everybody else's streams.

@@ -19,15 +19,18 @@ from autoglmd.sessions.store import SessionStore
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
+LONGEST_RETRY_SECONDS = 300.0
 TIDY_SECONDS = 60.0
+_MOST_WAITING = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A conversation that is to be saved, not before a time on the monotonic clock."""
+    """A conversation that is to be saved, not before a monotonic time; `waits` are the seconds between two tries."""
 
     conversation: Conversation
     not_before: float = 0.0
+    waits: float = 0.0
 
 
 class WriteBack:
@@ -76,7 +79,12 @@ class WriteBack:
                 log.warning("the disk is too slow: keys and values of a conversation are not saved")
                 conversation = replace(conversation, blocks=())
             earlier = self._waiting.get(conversation.key)
-            self._waiting[conversation.key] = _Waiting(conversation, earlier.not_before if earlier else 0.0)
+            self._waiting[conversation.key] = replace(earlier or _Waiting(conversation), conversation=conversation)
+            while len(self._waiting) > _MOST_WAITING:
+                oldest = next(key for key in self._waiting if key != self._at_work)
+                log.error("the disk takes nothing: a session is not saved", extra={"session": oldest.session_id})
+                del self._waiting[oldest]
+                self._lost = True
             self._changed.notify_all()
 
     def find(self, key: SessionKey) -> Conversation | None:
@@ -141,13 +149,15 @@ class WriteBack:
         """Save a conversation. False: it may succeed later."""
         try:
             self._store.save(conversation)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log.warning("a session could not be saved and is tried again: %s", error, extra={"unsaved": self.unsaved})
             return False
         except SessionError as error:
+            self._lost = True
             log.warning("a session cannot be saved: %s", error.message)
         except Exception:
             # A defect of ours; the sessions behind it are not to blame.
+            self._lost = True
             log.exception("a session cannot be saved")
         self._guarded("remove what is too much", self._tidy)
         return True
@@ -162,8 +172,10 @@ class WriteBack:
                 self._lost = self._lost or not saved
                 del self._waiting[key]
             elif not saved and key in self._waiting:
-                later = time.monotonic() + self._retry_seconds
-                self._waiting[key] = replace(self._waiting[key], not_before=later)
+                # Each time twice as late: a disk that takes nothing must not keep an idle box busy.
+                waits = min(2 * done.waits or self._retry_seconds, LONGEST_RETRY_SECONDS)
+                later = time.monotonic() + waits
+                self._waiting[key] = replace(self._waiting[key], not_before=later, waits=waits)
                 self._waiting.move_to_end(key)
             self._changed.notify_all()
 

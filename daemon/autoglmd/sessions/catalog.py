@@ -17,6 +17,7 @@ from autoglmd.messages import SessionKey
 log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = 5.0
+# Primary codes; SQLite tells extended ones, whose low byte they are.
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -98,11 +99,6 @@ class Catalog:
         with self._using() as database:
             database.execute("DELETE FROM gone WHERE at < ?", (before,))
 
-    def not_in_the_future(self, now: float) -> None:
-        """Let no session be used later than now: a clock that ran ahead would keep it for ever."""
-        with self._using() as database:
-            database.execute("UPDATE sessions SET last_used = ? WHERE last_used > ?", (now, now))
-
     def find(self, file: str) -> Entry | None:
         """The session with that file."""
         return next(iter(self._select("WHERE file = ?", file)), None)
@@ -139,7 +135,7 @@ class Catalog:
                 with database:
                     yield database
             except sqlite3.Error as error:
-                if error.sqlite_errorcode in _BROKEN:
+                if error.sqlite_errorcode & 0xFF in _BROKEN:
                     self._set_aside(error)
                 raise OSError(f"the catalog of sessions: {error}") from error
 
@@ -153,7 +149,7 @@ class Catalog:
                 database.executescript(_SCHEMA)
             except sqlite3.Error as error:
                 database.close()
-                if attempt == "anew" or error.sqlite_errorcode not in _BROKEN:
+                if attempt == "anew" or error.sqlite_errorcode & 0xFF not in _BROKEN:
                     raise
                 self._set_aside(error)
             else:

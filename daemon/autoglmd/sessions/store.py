@@ -115,15 +115,19 @@ class SessionStore:
         """
         path = self._path(conversation.key)
         before = self._saved.pop(conversation.key, None)
-        if before is None or not path.exists() or self._disk.size(path) != before.end:
+        is_sure = before is not None and path.exists() and self._disk.size(path) == before.end
+        if not is_sure:
             before = session_log.read(self._disk, path, conversation.key, None)
         if before is None or before.conversation.created != conversation.created or _is_wasteful(before):
             added, written = session_log.whole(conversation), 0
             end = self._disk.write(path, added.pieces)
         else:
             added, written = session_log.addition(before.conversation, conversation), before.kv_tokens_written
-            end = self._disk.append(path, before.end, added.pieces) if added.pieces else before.end
-        self._saved[conversation.key] = Found(conversation.without_data(), end, False, written + added.kv_tokens)
+            # What was read may be a write whose sync failed: it is synced again, if there is nothing to add.
+            end = before.end if is_sure and not added.pieces else self._disk.append(path, before.end, added.pieces)
+        kept = 0 if before is None else min(before.conversation.kv_tokens, len(conversation.ids))
+        if conversation.kv_tokens >= kept:
+            self._saved[conversation.key] = Found(conversation.without_data(), end, False, written + added.kv_tokens)
         if len(self._saved) > _REMEMBERED:
             self._saved.popitem(last=False)
         self._note(_entry(path.name, conversation, end))
@@ -147,15 +151,13 @@ class SessionStore:
         """
         if self._times_filled != self.catalog.times_begun:
             self.reconcile()
-        self.catalog.not_in_the_future(self._clock.now())
         over, oldest, went = self.catalog.total_bytes() - self.bounds.disk_bytes, self._oldest, 0
         if over > 0 or any(entry.last_used < oldest for entry in self.catalog.longest_unused(1)):
             for entry in sorted(self.catalog.everything(), key=lambda each: each.last_used):
                 why = CacheMiss.EXPIRED if entry.last_used < oldest else CacheMiss.EVICTED if over > 0 else None
                 if why is None:
                     break
-                if not is_in_use(entry.key):
-                    self._remove(self._path(entry.key), why.value)
+                if not is_in_use(entry.key) and self._could_remove(self._path(entry.key), why.value):
                     over, went = over - entry.bytes, went + 1
         self.catalog.forget_reasons(oldest)
         return went
@@ -194,12 +196,22 @@ class SessionStore:
         try:
             self.catalog.put(entry)
         except OSError as error:
+            self._times_filled = -1
             log.warning("%s", error)
 
     def _remove(self, path: Path, why: str) -> None:
         # The file first: the catalog may say more than there is, and never less.
         self._disk.remove(path)
         self.catalog.forget(path.name, why, self._clock.now())
+
+    def _could_remove(self, path: Path, why: str) -> bool:
+        """Remove a file. False: the disk refuses, which keeps no other from going."""
+        try:
+            self._remove(path, why)
+        except OSError as error:
+            log.warning("a session cannot be removed: %s", error)
+            return False
+        return True
 
     def _enter(self, path: Path) -> bool:
         """Put a file into the catalog. False: it holds nothing that could be entered."""
@@ -212,6 +224,9 @@ class SessionStore:
             log.warning("a file among the sessions is none", extra={"path": str(path)})
             return False
         self.catalog.put(_entry(path.name, found.conversation, found.end))
+        if not path.exists():
+            # Deleted while it was read.
+            self.catalog.forget(path.name)
         return True
 
     def _path(self, key: SessionKey) -> Path:
@@ -231,17 +246,21 @@ def _lock(folder: Path) -> int | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(descriptor)
         raise HostError(
             f"{folder}: another daemon keeps its conversations there. Stop it, or choose another state_dir."
         ) from None
+    except OSError as error:
+        # A network's file system may know no locks.
+        log.warning("%s cannot be locked against a second daemon: %s", folder, error.strerror)
     return descriptor
 
 
 def _is_wasteful(found: Found) -> bool:
     """Whether most of the keys and values in a file were replaced."""
-    good = found.conversation.kv_tokens
+    # What is held of blocks that were cut stays in them: writing them anew would free nothing.
+    good = sum(block.held for block in found.conversation.blocks)
     return found.kv_tokens_written - good > max(good, _MOST_REPLACED_TOKENS)
 
 

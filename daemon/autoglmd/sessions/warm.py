@@ -38,6 +38,8 @@ class WarmConversations:
         """Add or replace one, and let go of the longest unused beyond the bound. One beyond it alone is not kept."""
         with self._lock:
             self._drop(conversation.key)
+            if _size(conversation) > self._limit:
+                return
             self._known[conversation.key] = conversation
             self._bytes += _size(conversation)
             while self._bytes > self._limit:

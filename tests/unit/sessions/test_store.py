@@ -360,3 +360,61 @@ def test_a_conversation_whose_file_was_taken_away_is_saved_whole(tmp_path: Path)
     found = loaded(tmp_path)
     assert found is not None
     assert (found.ids, found.messages, found.blocks) == (after.ids, after.messages, after.blocks)
+
+
+def test_a_start_in_1970_makes_nothing_old(tmp_path: Path) -> None:
+    """What was used before keeps its time, and is there when the clock has been set."""
+    told = save_turn(open_store(tmp_path), empty(), "one")
+    open_store(tmp_path, now=5.0).tidy()
+    later = open_store(tmp_path)
+    assert later.tidy() == 0
+    assert [entry.last_used for entry in later.catalog.of("local")] == [told.last_used]
+
+
+def test_a_save_without_keys_and_values_erases_none_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many turns the disk was too slow for."""
+    monkeypatch.setattr(session_store, "_MOST_REPLACED_TOKENS", 1)
+    store = open_store(tmp_path)
+    told = save_turn(store, save_turn(store, empty(), "one"), "two")
+    for text in ("three", "four"):
+        told = grown(told, text)
+        store.save(without_kv(told))
+    found = loaded(tmp_path)
+    assert found is not None
+    assert found.kv_tokens == 9
+    store.save(told)
+    assert loaded(tmp_path) == told
+
+
+def test_what_may_not_have_been_synced_is_synced_again(tmp_path: Path) -> None:
+    """A save whose last step failed is not done, although its bytes can be read."""
+    told = save_turn(open_store(tmp_path), empty(), "one")
+    disk = FaultyDisk(1 << 30)
+    open_store(tmp_path, disk).save(told)
+    assert disk.steps > 0
+    steps = disk.steps
+    OPEN[-1].save(told)
+    assert disk.steps == steps
+
+
+def test_a_file_that_cannot_be_removed_keeps_no_other_from_going(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again the next time."""
+    store = open_store(tmp_path)
+    for number in range(3):
+        save_turn(store, replace(empty(SessionKey("local", str(number))), last_used=NOW - 90 + number), "text")
+    full = open_store(tmp_path, bounds=Bounds(disk_bytes=0, ttl_seconds=3600))
+    remove = full._disk.remove
+    bad = full._path(SessionKey("local", "0"))
+
+    def refuse(path: Path) -> None:
+        if path == bad:
+            raise OSError(errno.EPERM, "immutable")
+        remove(path)
+
+    monkeypatch.setattr(full._disk, "remove", refuse)
+    assert full.tidy() == 2
+    assert bad.exists()
