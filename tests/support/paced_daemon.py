@@ -1,6 +1,7 @@
 """The real daemon with a model as slow as a test wants: `python -m tests.support.paced_daemon PACE serve ...`.
 
-PACE    a file; before each run of the model its content is read: seconds to wait, or "hang"
+PACE    a file; before each run of the model its content is read: seconds to wait, "hold" (until it says otherwise),
+        or "hang"
 """
 
 import sys
@@ -13,13 +14,15 @@ from autoglmd.__main__ import main
 from autoglmd.model.ort_runner import OrtRunner
 
 NEVER = threading.Event()
+HOLD_SECONDS = 0.005
 
 
 def paced(run: Callable[..., Any], pace: Path) -> Callable[..., Any]:
     """The same run, later or never."""
 
     def wait_and_run(*arguments: Any, **settings: Any) -> Any:
-        said = pace.read_text()
+        while (said := pace.read_text()) == "hold":
+            NEVER.wait(HOLD_SECONDS)
         NEVER.wait(None if said == "hang" else float(said))
         return run(*arguments, **settings)
 

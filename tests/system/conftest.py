@@ -25,6 +25,10 @@ class Pace:
         """So long."""
         self._write(str(each))
 
+    def hold(self) -> None:
+        """Until another pace is set."""
+        self._write("hold")
+
     def hang(self) -> None:
         """For ever."""
         self._write("hang")

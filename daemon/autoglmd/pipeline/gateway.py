@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 
 from autoglmd.engine.sequence import Ended, EngineEvent
-from autoglmd.errors import DrainingError
+from autoglmd.errors import DrainingError, SessionBusyError
 from autoglmd.host.clock import Clock
 from autoglmd.messages import (
     ChatPrompt,
@@ -114,16 +114,18 @@ class Gateway:
         def answer(result: Prepared | Exception) -> None:
             self._router.call(lambda: self._answered(entry, result))
 
-        job = Job(request, f"{request.request_id}#{next(self._numbers)}", answer)
-        entry = OpenRequest(job, served, stream, turn)
+        entry = OpenRequest(Job(request, f"{request.request_id}#{next(self._numbers)}", answer), served, stream, turn)
         return entry
 
     def _begin(self, entry: OpenRequest) -> None:
         """Send a request on its way, when its session is free if it has one."""
         if entry.turn is None:
             self._send(entry)
-        else:
+            return
+        try:
             entry.turn.wait(lambda: self._send(entry))
+        except SessionBusyError as error:
+            entry.stream.put(error)
 
     def _send(self, entry: OpenRequest) -> None:
         sequence_id = entry.job.sequence_id
