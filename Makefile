@@ -72,7 +72,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check $(SOURCES)
 
 types: $(VENV)/.dev
-	$(BIN)/mypy daemon/autoglmd clients/python/openglm clients/cli/autoglmctl
+	$(BIN)/mypy daemon/autoglmd clients/python/openglm clients/cli/autoglmctl benchmarks tests/support
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.checkpoints import SHAPES
-from benchmarks.experiments import EXPERIMENTS
+from benchmarks.experiments import EXPERIMENTS, OF_ENGINES, OF_SESSIONS
 from benchmarks.settings import QUICK_ROUNDS, ROUNDS, Settings
 from benchmarks.store import MixedResultsError, Store
 
@@ -59,7 +59,8 @@ def _run(settings: Settings, store: Store, chosen: Sequence[str], measuring: boo
     if measuring:
         for name in chosen:
             EXPERIMENTS[name].measure(settings, store)
-    print(f"written: {report.write(settings, store, list(EXPERIMENTS.values()))}")
+    for page, experiments in ((report.README, OF_ENGINES), (report.SESSIONS, OF_SESSIONS)):
+        print(f"written: {report.write(settings, store, experiments, page)}")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def wait_until_quiet(patience_seconds: float) -> None:
     deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         before = read()
+        # What others take of the machine is told over a time.
         time.sleep(SAMPLE_SECONDS)
         if before.others_share(read()) < QUIET_SHARE:
             return

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoglmd.config import EngineConfig
+from autoglmd.config.rooms import EngineConfig
 from autoglmd.engine.plan import EngineView, Limits, StepPlan, Waiting, plan_step
 from benchmarks import job as jobs
 from benchmarks.engines.onnx_loop import OnnxLoop

@@ -24,6 +24,8 @@ import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from autoglmd.model.graph_io import SHORT_PREFILL_TOKENS
+
 CONTRIB = "com.microsoft"
 ROWS = 40
 ROW_COUNTS = (1, 2, 3, 4, 5, 7, 8, 12, 16, 31)
@@ -70,14 +72,17 @@ CASES = (
     Attention(1, 512, 0),
     Attention(1, 128, 384),
     Attention(1, 128, 1920),
-    Attention(1, 2, 1920),
+    Attention(1, 2, 2000),
+    Attention(1, 16, 2000),
+    Attention(1, 32, 2000),
+    Attention(1, 64, 1920),
     Attention(1, 1, 2000),
     Attention(8, 1, 512),
     Attention(16, 1, 2000),
 )
 HEADS, KV_HEADS, HEAD_DIM, CAPACITY = 16, 4, 64, 2560
-KINDS = ("FP32", "INT8 per tensor", "INT8 per channel", "as built")
-"""What attention may be over; what `model build` makes of INT8 per channel prefills in float."""
+KINDS = ("FP32", "INT8 per tensor", "INT8 per channel", "as built", "as built, all short")
+"""What attention may be over; what `model build` makes of INT8 per channel prefills in float, in two ways."""
 KERNELS = {"blockwise": "0", "scores": "1"}
 """What the environment says to get each of the two CPU kernels; it is read where a session is made."""
 
@@ -164,7 +169,7 @@ def _linear(nodes: list[NodeProto], weights: dict[str, np.ndarray]) -> ModelProt
 
 def _attention_milliseconds(kind: str, kernel: str, case: Attention) -> float:
     os.environ["ORT_GQA_DISABLE_FLASH_ATTENTION"] = KERNELS[kernel]
-    session = _session(_as_built() if kind == "as built" else _attention_model(kind))
+    session = _session(_as_built() if kind.startswith("as built") else _attention_model(kind))
     kv_type = np.float32 if kind == "FP32" else np.int8
     queries = np.random.default_rng(2).standard_normal((case.rows, case.new, (HEADS + 2 * KV_HEADS) * HEAD_DIM))
     binding = session.io_binding()
@@ -174,8 +179,11 @@ def _attention_milliseconds(kind: str, kernel: str, case: Attention) -> float:
     caches = [np.zeros((case.rows, KV_HEADS, CAPACITY, HEAD_DIM), kv_type) for _ in range(2)]
     for cache, side in zip(caches, ("key", "value"), strict=True):
         place = ("cpu", 0, kv_type, cache.shape, cache.ctypes.data)
-        binding.bind_input(f"past_{side}", *place)
-        binding.bind_output(f"present_{side}", *place)
+        binding.bind_input(f"past.{side}", *place)
+        binding.bind_output(f"present.{side}", *place)
+    short = np.array([case.new if kind.endswith("short") else 0])
+    if kind.startswith("as built"):
+        binding.bind_input(SHORT_PREFILL_TOKENS, "cpu", 0, np.int64, [1], short.ctypes.data)
     binding.bind_output("y")
     return 1e3 * min(_cpu_seconds(session, binding) for _ in range(REPEATS))
 
@@ -193,7 +201,7 @@ def _as_built() -> ModelProto:
 def _attention_model(kind: str) -> ModelProto:
     angles = np.outer(np.arange(CAPACITY), np.arange(HEAD_DIM // 2) / HEAD_DIM)
     weights = {"cos": np.cos(angles).astype(np.float32), "sin": np.sin(angles).astype(np.float32)}
-    inputs = ["qkv", "", "", "past_key", "past_value", "last", "total", "cos", "sin"]
+    inputs = ["qkv", "", "", "past.key", "past.value", "last", "total", "cos", "sin"]
     attributes: dict[str, int | str] = {"num_heads": HEADS, "kv_num_heads": KV_HEADS, "do_rotary": 1}
     kv_type = TensorProto.FLOAT if kind == "FP32" else TensorProto.INT8
     if kind != "FP32":
@@ -203,15 +211,15 @@ def _attention_model(kind: str) -> ModelProto:
         inputs += ["", "", "", "k_scale", "v_scale"]
         attributes |= {"k_quant_type": mode, "v_quant_type": mode, "kv_cache_bit_width": 8}
     node = helper.make_node(
-        "GroupQueryAttention", inputs, ["y", "present_key", "present_value"], domain=CONTRIB, **attributes
+        "GroupQueryAttention", inputs, ["y", "present.key", "present.value"], domain=CONTRIB, **attributes
     )
     info, cache = helper.make_tensor_value_info, ["rows", KV_HEADS, "capacity", HEAD_DIM]
     width = (HEADS + 2 * KV_HEADS) * HEAD_DIM
     graph_inputs = [info("qkv", TensorProto.FLOAT, ["rows", "new", width])]
-    graph_inputs += [info(f"past_{side}", kv_type, cache) for side in ("key", "value")]
+    graph_inputs += [info(f"past.{side}", kv_type, cache) for side in ("key", "value")]
     graph_inputs += [info("last", TensorProto.INT32, ["rows"]), info("total", TensorProto.INT32, [])]
     outputs = [info("y", TensorProto.FLOAT, ["rows", "new", HEADS * HEAD_DIM])]
-    outputs += [info(f"present_{side}", kv_type, cache) for side in ("key", "value")]
+    outputs += [info(f"present.{side}", kv_type, cache) for side in ("key", "value")]
     return _model([node], graph_inputs, outputs, weights)
 
 
@@ -225,6 +233,8 @@ def _model(nodes: list[NodeProto], inputs: list[Any], outputs: list[Any], weight
 def _session(model: ModelProto) -> ort.InferenceSession:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = 1
+    # It warns of inputs that need not be given.
+    settings.log_severity_level = 3
     return ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"])
 
 

@@ -26,6 +26,14 @@ def facts() -> dict[str, str]:
     }
 
 
+def file_system(folder: Path, mounts: str = "") -> str:
+    """Return kind and device of the file system that a folder lies on, from the text of `/proc/mounts`."""
+    lines = (line.split()[:3] for line in (mounts or Path("/proc/mounts").read_text(encoding="utf-8")).splitlines())
+    over = [(Path(place), f"{kind} on {device}") for device, place, kind in lines]
+    holding = [each for each in over if folder.resolve().is_relative_to(each[0])]
+    return max(holding, key=lambda each: len(each[0].parts), default=(folder, "unknown"))[1]
+
+
 def parse_cpuinfo(text: str) -> dict[str, str]:
     """Read model, number of cores, telling features and cache size from the text of `/proc/cpuinfo`."""
     lines = [line.partition(":") for line in text.splitlines() if ":" in line]

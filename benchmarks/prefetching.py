@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoglmd.messages import ChatPrompt, GenerationRequest, Message, SamplingParams, TextPrompt
+from autoglmd.messages.generation import ChatPrompt, GenerationRequest, Message, SamplingParams, TextPrompt
 from autoglmd.model.bundle import read_bundle
 from autoglmd.model.tokenizer import load_tokenizer
 from autoglmd.pipeline.preparation import prepare

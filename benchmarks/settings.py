@@ -48,6 +48,11 @@ class Settings:
         return TINY if self.shapes == (TINY,) else RACED[0]
 
     @property
+    def session_shape(self) -> str:
+        """The shape that the goals of conversations on disk are set for, or what is tried in its place."""
+        return RACED[1] if RACED[1] in self.shapes else self.shapes[0]
+
+    @property
     def models(self) -> Path:
         """Checkpoints and what was converted from them."""
         return self.work / "models"

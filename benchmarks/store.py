@@ -168,7 +168,12 @@ def _table(key: str) -> str:
     experiment, *rest = Path(key).parts
     if experiment in TABLES_OF_ONE_SHAPE and rest:
         return f"{experiment}/{rest[0]}"
-    return experiment.removesuffix("-accuracy")
+    return experiment_of(key)
+
+
+def experiment_of(key: str) -> str:
+    """Return the name of the experiment that a result belongs to; one keeps a part of its results beside the others."""
+    return Path(key).parts[0].removesuffix("-accuracy")
 
 
 def _sources(result: Result) -> str:

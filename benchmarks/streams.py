@@ -97,7 +97,7 @@ def steady_rate(traces: Sequence[Trace], warm_tokens: int) -> float:
         ValueError: there was no such time.
     """
     start, end = _steady(traces, warm_tokens)
-    return sum(_rate_within(trace, start, end) for trace in traces)
+    return sum(rate_between(trace, start, end) for trace in traces)
 
 
 def steady_depth(traces: Sequence[Trace], warm_tokens: int) -> float:
@@ -116,7 +116,12 @@ def _steady(traces: Sequence[Trace], warm_tokens: int) -> tuple[float, float]:
     return max(trace.arrivals[warm_tokens] for trace in traces), min(trace.arrivals[-1] for trace in traces)
 
 
-def _rate_within(trace: Trace, start: float, end: float) -> float:
+def rate_between(trace: Trace, start: float, end: float) -> float:
+    """Return tokens per second of a stream between two moments, from a token of its own to a token of its own.
+
+    Raises:
+        ValueError: it had less than two tokens meanwhile.
+    """
     within = [arrival for arrival in trace.arrivals if start <= arrival <= end]
     if len(within) < 2:
         raise ValueError("the streams did not decode at the same time long enough; let them have more tokens")

@@ -11,12 +11,40 @@ from google.protobuf import descriptor_pb2, symbol_database
 from google.rpc import code_pb2
 from grpc_tools import protoc
 
-from autoglmd import errors
-from autoglmd.config import ServerConfig
+from autoglmd.config.rooms import ServerConfig
 from autoglmd.edge import requests, server
 from autoglmd.edge.sampling import RANGES
 from autoglmd.edge.status import DOMAIN, STATUS_OF, TEXT_BYTES, status_of, status_of_deadline, status_of_unexpected
-from autoglmd.errors import AutoglmError
+from autoglmd.errors.availability import (
+    CapacityError,
+    DrainingError,
+    EngineFailedError,
+    ModelFailedError,
+    ModelNotReadyError,
+    QueueFullError,
+    TransfersBusyError,
+    UnavailableError,
+)
+from autoglmd.errors.base import AutoglmError
+from autoglmd.errors.request import (
+    InvalidArgumentError,
+    ModelNotFoundError,
+    NotSupportedError,
+    PromptTooLongError,
+    RequestError,
+    RequestIdInUseError,
+)
+from autoglmd.errors.session import (
+    AnswerGoneError,
+    AnswerNotFoundError,
+    SessionBusyError,
+    SessionError,
+    SessionExistsError,
+    SessionLockedError,
+    SessionNewerError,
+    SessionNotFoundError,
+    TransferStalledError,
+)
 
 PROTO = Path("proto")
 WELL_KNOWN = importlib.resources.files("grpc_tools") / "_proto"
@@ -61,20 +89,26 @@ grpcurl -plaintext -d '{"chat": {"messages": [{"role": "user", "content": "ä½ å¥
 SAMPLES: dict[type[AutoglmError], AutoglmError] = {
     type(sample): sample
     for sample in (
-        errors.InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."),
-        errors.PromptTooLongError(9000, 100, 4096, "the context"),
-        errors.ModelNotFoundError("glm-x", ("glm-small",)),
-        errors.RequestIdInUseError("r1"),
-        errors.SessionBusyError("home"),
-        errors.SessionNotFoundError("home"),
-        errors.NotSupportedError("session_id"),
-        errors.QueueFullError(64, 64, 2.5),
-        errors.ModelNotReadyError("glm-small", "loading", "it is loading."),
-        errors.ModelFailedError("glm-small", "its weights are broken."),
-        errors.DrainingError(),
-        errors.EngineFailedError("The model failed."),
-        errors.SessionError("Session 'home' cannot be read."),
-        errors.SessionNewerError(Path("home.session"), 2, 1),
+        InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."),
+        PromptTooLongError(9000, 100, 4096, "the context"),
+        ModelNotFoundError("glm-x", ("glm-small",)),
+        RequestIdInUseError("r1"),
+        SessionBusyError("home"),
+        SessionNotFoundError("home"),
+        SessionExistsError("home"),
+        TransferStalledError(60.0),
+        AnswerNotFoundError("home", "r1"),
+        AnswerGoneError("home", "r1", "the model has changed"),
+        NotSupportedError("session_id"),
+        QueueFullError(64, 64, 2.5),
+        TransfersBusyError(4),
+        ModelNotReadyError("glm-small", "loading", "it is loading."),
+        ModelFailedError("glm-small", "its weights are broken."),
+        DrainingError(),
+        EngineFailedError("The model failed."),
+        SessionError("Session 'home' cannot be read."),
+        SessionNewerError(Path("home.session"), 2, 1),
+        SessionLockedError(Path("home.session"), has_key=False),
     )
 }
 OTHERS = {
@@ -158,7 +192,7 @@ class Page:
 
     def _service(self, index: int, service: descriptor_pb2.ServiceDescriptorProto) -> str:
         rows = [
-            f"| `{method.name}` | {_link(method.input_type)} | {_answer(method)} "
+            f"| `{method.name}` | {_request(method)} | {_answer(method)} "
             f"| {self._comment(SERVICE, index, METHOD, place)} |"
             for place, method in enumerate(service.method)
         ]
@@ -183,6 +217,10 @@ def _link(name: str) -> str:
     return f"[{short}](#{short.lower()})"
 
 
+def _request(method: descriptor_pb2.MethodDescriptorProto) -> str:
+    return ("stream of " if method.client_streaming else "") + _link(method.input_type)
+
+
 def _answer(method: descriptor_pb2.MethodDescriptorProto) -> str:
     return ("stream of " if method.server_streaming else "") + _link(method.output_type)
 
@@ -198,8 +236,8 @@ def _type(field: Any, message: descriptor_pb2.DescriptorProto) -> str:
 
 def _errors() -> Iterator[str]:
     """One row per kind of error that an answer may carry."""
-    bases = (errors.RequestError, errors.CapacityError, errors.UnavailableError)
-    families = (*bases, errors.SessionError)
+    bases = (RequestError, CapacityError, UnavailableError)
+    families = (*bases, SessionError)
     yield "| code | status | when | details |"
     yield "|---|---|---|---|"
     for kind in STATUS_OF:

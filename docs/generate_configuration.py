@@ -1,17 +1,17 @@
-"""Writes the configuration reference from `autoglmd.config`: `make docs`."""
+"""Writes the configuration reference from `autoglmd.config.rooms`: `make docs`."""
 
 import sys
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
-from autoglmd.config import EngineConfig, LogConfig, ModelConfig, Rule, ServerConfig, SessionsConfig
+from autoglmd.config.rooms import EngineConfig, LogConfig, ModelConfig, Rule, ServerConfig, SessionsConfig
 
 HEAD = """# Configuration
 
 One TOML file, given with `autoglmd serve --config FILE`. `autoglmd check-config --config FILE` reads it and says what
 is wrong. An unknown key is an error that names the nearest known one; nothing is ignored. This page is generated from
-`daemon/autoglmd/config.py` by `make docs`.
+`daemon/autoglmd/config/rooms.py` by `make docs`.
 
 ```toml
 default_model = "glm-small"

@@ -28,8 +28,9 @@ class Reference:
             token = int(self._model(torch.tensor([prompt])).logits[0, -1].argmax())
         return time.perf_counter() - start, token
 
-    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:  # noqa: ARG002
+    def decode(self, prompts: Sequence[Sequence[int]], steps: int, seconds: float = math.inf) -> Decoded:
         """See `Engine.decode`. Every stream is computed alone and not timed; `seconds` does not end it."""
+        del seconds
         return Decoded((0.0,) * steps, tuple(self._greedy(list(prompt), steps + 1) for prompt in prompts))
 
     def _greedy(self, ids: list[int], new_tokens: int) -> tuple[int, ...]:

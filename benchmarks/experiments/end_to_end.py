@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class EndToEnd:
                     turns = [_raw, _daemon] if number % 2 == 0 else [_daemon, _raw]
                     for turn in turns:
                         key = f"{self.name}/{shape}/{contender.key}/{turn.__name__.strip('_')}/{number}"
-                        store.need(key, lambda: turn(settings, contender, shape, number))  # noqa: B023  (called at once)
+                        store.need(key, partial(turn, settings, contender, shape, number))
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table."""

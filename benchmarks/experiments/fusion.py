@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from benchmarks.contenders import Contender
 from benchmarks.experiments.section import Bars, Section
@@ -46,7 +47,7 @@ class Fusion:
         folder = f"{self.name}/{settings.own_shape}"
         for number in range(settings.rounds):
             for form in FORMS if number % 2 == 0 else FORMS[::-1]:
-                store.need(f"{folder}/{form.key}/{number}", lambda: _measure(settings, form, number))  # noqa: B023
+                store.need(f"{folder}/{form.key}/{number}", partial(_measure, settings, form, number))
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class LongPrompt:
             for contender in SCHEMES:
                 for number in range(settings.rounds):
                     key = f"{self.name}/{shape}/{contender.key}/{number}"
-                    store.need(key, lambda: _measure(settings, contender, shape, number))  # noqa: B023
+                    store.need(key, partial(_measure, settings, contender, shape, number))
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Memory:
         """Measure each shape and scheme once; memory does not vary as time does."""
         for shape in settings.shapes:
             for contender in SCHEMES:
-                store.need(f"{self.name}/{shape}/{contender.key}", lambda: _measure(settings, contender, shape))  # noqa: B023
+                store.need(f"{self.name}/{shape}/{contender.key}", partial(_measure, settings, contender, shape))
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table."""

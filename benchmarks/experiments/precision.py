@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks import assets
@@ -38,9 +39,9 @@ class Precision:
             for number in range(settings.rounds):
                 for form in FORMS if number % 2 == 0 else FORMS[::-1]:
                     key = f"{self.name}/{shape}/{form.key}/{number}"
-                    store.need(key, lambda: _times(settings, form, shape, number))  # noqa: B023  (called at once)
+                    store.need(key, partial(_times, settings, form, shape, number))
             for form in FORMS:
-                store.need(f"{self.name}-accuracy/{shape}/{form.key}", lambda: _accuracy(settings, form, shape))  # noqa: B023
+                store.need(f"{self.name}-accuracy/{shape}/{form.key}", partial(_accuracy, settings, form, shape))
         own = settings.own_shape
         key = f"{self.name}-accuracy/{own}/{REFERENCE.key}"
         store.need(key, lambda: _accuracy(settings, REFERENCE, own), REFERENCE.ours)

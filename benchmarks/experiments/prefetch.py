@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks import assets
@@ -27,7 +28,7 @@ class Prefetch:
         """Run both ways in one process a round; they take turns inside."""
         for shape in _shapes(settings):
             for number in range(settings.rounds):
-                store.need(f"{self.name}/{shape}/{number}", lambda: _measure(settings, shape, number))  # noqa: B023
+                store.need(f"{self.name}/{shape}/{number}", partial(_measure, settings, shape, number))
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table."""

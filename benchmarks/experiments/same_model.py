@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from benchmarks.contenders import COLUMNS, RACE, REFERENCE, Contender
 from benchmarks.engines.base import COMPARED_PROMPTS
@@ -25,7 +26,7 @@ class SameModel:
         for shape in settings.shapes:
             for contender in (REFERENCE, *RACE):
                 key = f"{self.name}/{shape}/{contender.key}"
-                store.need(key, lambda: _ask(settings, contender, shape), contender.ours)  # noqa: B023  (called at once)
+                store.need(key, partial(_ask, settings, contender, shape), contender.ours)
 
     def report(self, settings: Settings, store: Store) -> Sequence[Section]:
         """Write one table of the share of prompts with the reference's next token."""

@@ -1,7 +1,8 @@
-"""`autoglmd serve`, `autoglmd check-config` and `autoglmd prepare`."""
+"""`autoglmd serve`, `check-config`, `prepare`, `make-session-key` and `change-session-key`."""
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -12,12 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from autoglmd.config import Config, ModelConfig, load_config
-from autoglmd.errors import AutoglmError, ConfigError
+from autoglmd.config.reading import load_config
+from autoglmd.config.rooms import Config, ModelConfig
+from autoglmd.errors.base import AutoglmError, ConfigError, HostError
 from autoglmd.host.amx import amx_withheld
 from autoglmd.host.places import usable_places
 from autoglmd.host.sockets import check_length, group_id
 from autoglmd.model.bundle import read_bundle, resolve_folder
+from autoglmd.sessions.key import configured_seal, make_key_file, seal_of_file
+from autoglmd.sessions.seal import Plain, Seal
 from autoglmd.telemetry.log import configure_logging
 
 EXIT_OK = 0
@@ -38,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tell(error: AutoglmError) -> None:
-    print(f"autoglmd: {error.code}: {error.message}", file=sys.stderr)  # noqa: T201 - the last word to a shell
+    print(f"autoglmd: {error.code}: {error.message}", file=sys.stderr)
 
 
 def _run_check(options: argparse.Namespace) -> None:
@@ -64,9 +68,25 @@ def _refusals(config: Config) -> Iterator[AutoglmError]:
         lambda: server_credentials(server),
         lambda: check_length(server.socket.absolute()),
         lambda: server.socket_group and group_id(server.socket, server.socket_group),
+        lambda: _check_session_key(config),
         lambda: read_bundle(resolve_folder(default.path)),
     )
     return filter(None, map(_refusal, checks))
+
+
+def _check_session_key(config: Config) -> None:
+    """Whether the key can be used, and is the one of the conversations that there are. Touches nothing.
+
+    Without a key here there may be one all the same: systemd gives its credentials to the service alone.
+    """
+    from autoglmd.host.disk import Disk
+    from autoglmd.sessions.key_check import check_key
+
+    seal = configured_seal(config.sessions.key_file, os.environ)
+    # A disk that does not tell ends no start.
+    with contextlib.suppress(HostError):
+        if seal.hides:
+            check_key(config.state_dir / "sessions", seal, Disk())
 
 
 def _refusal(check: Callable[[], object]) -> AutoglmError | None:
@@ -97,6 +117,28 @@ def _run_prepare(options: argparse.Namespace) -> None:
         from autoglmd.model.prepare import prepare
 
     prepare(read_bundle(options.bundle), options.folder, (CPU,))
+
+
+def _run_make_key(options: argparse.Namespace) -> None:
+    make_key_file(options.file)
+
+
+def _run_change_key(options: argparse.Namespace) -> None:
+    from autoglmd.host.disk import Disk
+    from autoglmd.sessions.key_change import change_key
+
+    state_dir = options.state_dir or load_config(options.config, defaults=_defaults()).state_dir
+    folder = state_dir / "sessions"
+    before, after = _seal_named(options.before), _seal_named(options.after)
+    try:
+        count = change_key(folder, before, after, Disk())
+    except OSError as error:
+        raise HostError(f"The key could not be changed: {error}. Run this again: it goes on where it was.") from error
+    print(f"{count} conversations in {folder} were written anew.")
+
+
+def _seal_named(name: str) -> Seal:
+    return Plain() if name == "none" else seal_of_file(Path(name))
 
 
 async def _serve(config: Config, *, exit_with_parent: bool) -> None:
@@ -161,14 +203,14 @@ def _model_name(folder: Path) -> str:
 
 
 def _print_config(config: Config) -> None:
-    print("The configuration is sound.")  # noqa: T201
+    print("The configuration is sound.")
     # Permission bits as TOML octal, so that 440 is seen to be 0o670.
-    print(f"  socket         {config.server.socket}, mode 0o{config.server.socket_mode:o}")  # noqa: T201
-    print(f"  listen         {config.server.listen or '-'}")  # noqa: T201
-    print(f"  state_dir      {config.state_dir}")  # noqa: T201
+    print(f"  socket         {config.server.socket}, mode 0o{config.server.socket_mode:o}")
+    print(f"  listen         {config.server.listen or '-'}")
+    print(f"  state_dir      {config.state_dir}")
     for name, model in config.models.items():
         mark = " (default)" if name == config.default_model else ""
-        print(f"  model          {name}{mark}: {model.path}, device {model.device}{_missing(model)}")  # noqa: T201
+        print(f"  model          {name}{mark}: {model.path}, device {model.device}{_missing(model)}")
 
 
 def _missing(model: ModelConfig) -> str:
@@ -193,7 +235,16 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("bundle", type=Path, help="folder of the bundle")
     prepare.add_argument("folder", type=Path, help="folder to make or replace")
     prepare.add_argument("--amx", action="store_true", help="for a daemon with amx = true")
-    for command in (serve, check):
+    make_key = commands.add_parser("make-session-key", help="make a key that conversations are encrypted with")
+    make_key.set_defaults(run=_run_make_key)
+    make_key.add_argument("file", type=Path, help="file to make")
+    change_key = commands.add_parser("change-session-key", help="write conversations anew while no daemon runs")
+    change_key.set_defaults(run=_run_change_key)
+    for direction, dest in (("from", "before"), ("to", "after")):
+        text = f'file of the key to change {direction}, or "none"'
+        change_key.add_argument(f"--{direction}", dest=dest, required=True, metavar="FILE", help=text)
+    change_key.add_argument("--state-dir", type=Path, metavar="DIR", help="where conversations lie")
+    for command in (serve, check, change_key):
         command.add_argument("--config", type=Path, metavar="FILE", help="TOML file (default: built-in defaults)")
     serve.add_argument("--socket", metavar="PATH", help="Unix socket to listen on")
     serve.add_argument("--listen", metavar="HOST:PORT", help="also listen on TCP; beyond loopback only with TLS")

@@ -10,21 +10,22 @@ from importlib.metadata import version
 
 import psutil
 
-from autoglmd.config import Config, ModelConfig
+from autoglmd.config.rooms import Config, ModelConfig
 from autoglmd.edge.server import STOP_SECONDS, EdgeServer
-from autoglmd.errors import AutoglmError, ModelError, ModelMissingError
+from autoglmd.errors.base import AutoglmError
+from autoglmd.errors.model import ModelError, ModelMissingError
 from autoglmd.host.amx import amx_is_lent
 from autoglmd.host.clock import Clock
 from autoglmd.host.facts import read_facts
 from autoglmd.host.systemd import Notifier
-from autoglmd.messages import DaemonState, DaemonStatus, ModelState
+from autoglmd.messages.status import DaemonState, DaemonStatus, ModelState
 from autoglmd.model.bundle import resolve_folder
 from autoglmd.model.ort_runner import available_providers, onnxruntime_version
 from autoglmd.pipeline.apart import run_apart
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.gateway import Gateway
 from autoglmd.pipeline.loading import LoadContext, load_model
-from autoglmd.pipeline.preparing import PREPARE_SECONDS, Preparer
+from autoglmd.pipeline.model_preparer import PREPARE_SECONDS, Preparer
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
 from autoglmd.pipeline.session_book import open_sessions
@@ -63,7 +64,8 @@ class Daemon:
         folders = {name: str(resolve_folder(model.path)) for name, model in config.models.items()}
         self._catalog = Catalog(folders, config.default_model)
         self._gateway = Gateway(self._catalog, self._book, self._router, self._clock, self._describe)
-        self._edge = EdgeServer(config.server, self._gateway, SessionDesk(self._book), self._clock)
+        desk = SessionDesk(self._book, self._catalog.speakers, self._clock.wall)
+        self._edge = EdgeServer(config.server, self._gateway, desk, self._clock)
 
     async def run(self) -> None:
         """Serve until asked to stop.
@@ -198,7 +200,9 @@ class Daemon:
         pinged_at: float | None = None
         while True:
             # The whole interval for one step: on a slow box a chunk of a large model may take most of it.
-            verdict = judge(self._beats(pinged_at), self._clock.monotonic(), stall_seconds=interval)
+            verdict = judge(
+                self._beats(pinged_at), self._clock.monotonic(), stall_seconds=interval, saving=self._book.is_whole
+            )
             if verdict.feed:
                 self._notifier.watchdog()
             else:
@@ -206,6 +210,7 @@ class Daemon:
             pinged_at = self._clock.monotonic()
             for served in self._catalog.served():
                 served.engine.ping()
+            # So that one or two that come late do no harm.
             await asyncio.sleep(interval / 3)
 
     def _beats(self, pinged_at: float | None) -> list[EngineBeat]:
@@ -230,6 +235,7 @@ class Daemon:
             engines=tuple(served.stats for served in self._catalog.served()),
             open_streams=gateway.admission.count,
             refused=gateway.admission.refused,
+            sessions=gateway.sessions(),
         )
 
 

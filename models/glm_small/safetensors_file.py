@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoglmd.errors import ModelCorruptError
+from autoglmd.errors.model import ModelCorruptError
 
 Weights = dict[str, NDArray[np.float32]]
 _HEADER_BYTES = 8

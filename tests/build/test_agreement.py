@@ -17,7 +17,7 @@ from autoglmctl.build.options import (
     WeightOptions,
 )
 from autoglmctl.build.runner import GraphRunner
-from autoglmd.errors import ModelUnsupportedError
+from autoglmd.errors.model import ModelUnsupportedError
 from autoglmd.model.graph_io import LOGITS_INDICES
 from tests.build.checkpoints import ARCHITECTURES, EVEN, SCHEMES, Checkpoint, make
 from tests.build.conftest import MakeCheckpoint

@@ -13,7 +13,8 @@ from autoglmctl.build.choice import choose
 from autoglmctl.build.cost import measure_cost
 from autoglmctl.build.options import BuildOptions, KvOptions, Precision, Scheme, WeightOptions
 from autoglmctl.build.report import BuildReport, Cost, to_markdown
-from autoglmd.errors import HostError, ModelUnsupportedError
+from autoglmd.errors.base import HostError
+from autoglmd.errors.model import ModelUnsupportedError
 from tests.build.checkpoints import Checkpoint
 from tests.build.conftest import MakeCheckpoint
 

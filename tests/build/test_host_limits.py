@@ -13,7 +13,8 @@ from autoglmctl.build import cost, embedding, export, graph, measure, recording,
 from autoglmctl.build.build import build_model
 from autoglmctl.build.host_limits import host_limits, is_refusal
 from autoglmctl.build.options import BuildOptions
-from autoglmd.errors import HostError, ModelMissingError, ModelUnsupportedError, TokenizerError
+from autoglmd.errors.base import HostError
+from autoglmd.errors.model import ModelMissingError, ModelUnsupportedError, TokenizerError
 from tests.build.conftest import MakeCheckpoint
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

@@ -1,14 +1,15 @@
 """The two ways through attention over an INT8 KV cache: the FP32 kernel for prefills, the INT8 one for decodes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from autoglmctl.build import attention, graph
 from autoglmctl.build.attention import Input
@@ -16,7 +17,8 @@ from autoglmctl.build.build import build_model
 from autoglmctl.build.options import BuildOptions, KvGranularity, KvOptions, KvPrecision, Precision, WeightOptions
 from autoglmctl.build.prefill_attention import prefill_in_float
 from autoglmctl.build.runner import GraphRunner, Stream
-from autoglmd.model.graph_io import LOGITS_INDICES
+from autoglmd.model.attention_kernel import attention_kernel
+from autoglmd.model.graph_io import LOGITS_INDICES, SHORT_PREFILL_TOKENS
 from tests.build.checkpoints import ARCHITECTURES, EVEN, make
 from tests.build.test_agreement import OTHERS
 
@@ -34,6 +36,8 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, special) for name, special in OTHERS.items()},
     "phi3, LongRoPE": ("phi3", LONG_ROPE),
 }
+PLAIN_LAYERS = {"mistral": 0, "phi3": 0, "gemma2": 0, "gemma3_text": 1}
+"""Of two: the others have windows, or cap their scores."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,12 +52,28 @@ def test_a_prompt_in_chunks_is_the_prompt_token_by_token(tmp_path: Path, kind: s
     _same_integers(chunked._kv, stepped._kv)
 
 
-def test_rows_of_unequal_length_are_each_row_token_by_token(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_short_prefill_gives_the_bits_of_a_long_one(tmp_path: Path, kind: str) -> None:
+    """Of the kernel that writes its scores out. Where attention is not plain, there is one way for both."""
+    with attention_kernel(0):
+        runner, ids = _built(tmp_path, kind)
+    plain = [each for each in _nodes(tmp_path / "out") if each.op_type == "Softmax"]
+    assert len(plain) == PLAIN_LAYERS.get(kind, 2)
+    long, short = runner.stream(TOKENS), _with_short_prefills(tmp_path / "out", CHUNK).stream(TOKENS)
+    for start in range(0, TOKENS, CHUNK):
+        chunk = ids[start : start + CHUNK]
+        np.testing.assert_array_equal(short.append(chunk), long.append(chunk))
+    for name, integers in long._kv.items():
+        np.testing.assert_array_equal(short._kv[name], integers)
+
+
+@pytest.mark.parametrize("short", [0, 20])
+def test_rows_of_unequal_length_are_each_row_token_by_token(tmp_path: Path, short: int) -> None:
     """Fresh prompts are computed together, filled up behind; what fills them up is nobody's past."""
     runner, ids = _built(tmp_path, "glm")
     lengths = np.array([20, 7, 13])
     prompts = np.stack([np.where(np.arange(20) < length, np.roll(ids, length)[:20], 0) for length in lengths])
-    feed = runner._feed(prompts) | {LOGITS_INDICES: lengths - 1}
+    feed = runner._feed(prompts) | {LOGITS_INDICES: lengths - 1, SHORT_PREFILL_TOKENS: np.array([short])}
     feed["attention_mask"] = (np.arange(20) < lengths[:, None]).astype(np.int64)
     names = ["logits", *(f"present.{name}" for name in runner.kv_types)]
     logits, *caches = runner.session.run(names, feed)
@@ -153,6 +173,25 @@ def _built(
     options = BuildOptions(source.folder, folder / "out", WeightOptions(Precision.FP32), kv, True, measure=False)
     assert not build_model(options, lambda *_: None).notes
     return GraphRunner(folder / "out", 1), np.resize(source.ids, TOKENS)
+
+
+def _with_short_prefills(folder: Path, tokens: int) -> GraphRunner:
+    """The same graph, with prefills of so many tokens short for whoever does not say."""
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    default = next(each for each in model.graph.initializer if each.name == SHORT_PREFILL_TOKENS)
+    default.CopyFrom(numpy_helper.from_array(np.array([tokens]), SHORT_PREFILL_TOKENS))
+    onnx.save(model, folder / "model.onnx")
+    with attention_kernel(0):
+        return GraphRunner(folder, 1)
+
+
+def _nodes(folder: Path) -> Iterator[NodeProto]:
+    """Those of the graph and of all branches in it."""
+    waiting = [onnx.load(folder / "model.onnx", load_external_data=False).graph]
+    while waiting:
+        for node in waiting.pop().node:
+            yield node
+            waiting += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
 def _attention(without: tuple[str, ...]) -> ir.Model:

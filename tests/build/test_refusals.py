@@ -12,15 +12,9 @@ import pytest
 
 from autoglmctl.build.build import build_model
 from autoglmctl.build.options import BuildOptions, KvOptions, Scheme, WeightOptions
-from autoglmd.errors import (
-    AutoglmError,
-    InvalidArgumentError,
-    ModelCorruptError,
-    ModelMissingError,
-    ModelUnsupportedError,
-    NotSupportedError,
-    TokenizerError,
-)
+from autoglmd.errors.base import AutoglmError
+from autoglmd.errors.model import ModelCorruptError, ModelMissingError, ModelUnsupportedError, TokenizerError
+from autoglmd.errors.request import InvalidArgumentError, NotSupportedError
 from tests.build.checkpoints import EVEN, make
 from tests.build.conftest import MakeCheckpoint
 from tests.support.make_tiny_models import make_checkpoint

@@ -14,7 +14,7 @@ from autoglmctl.build.reference import check_against_transformers
 from autoglmctl.build.runner import GraphRunner
 from autoglmctl.build.source import open_source
 from autoglmctl.build.staging import stage
-from autoglmd.errors import ModelUnsupportedError
+from autoglmd.errors.model import ModelUnsupportedError
 from tests.build.checkpoints import EVEN, ODD, SCHEMES, Checkpoint, make
 from tests.build.conftest import MakeCheckpoint
 from tests.support.make_tiny_models import make_checkpoint, write_tokenizer

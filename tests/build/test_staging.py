@@ -10,7 +10,8 @@ from autoglmctl.build.build import build_model
 from autoglmctl.build.options import BuildOptions
 from autoglmctl.build.source import Source
 from autoglmctl.build.staging import stage
-from autoglmd.errors import InvalidArgumentError, ModelUnsupportedError
+from autoglmd.errors.model import ModelUnsupportedError
+from autoglmd.errors.request import InvalidArgumentError
 from tests.build.checkpoints import EVEN
 from tests.support.make_tiny_models import make_checkpoint, write_tokenizer
 

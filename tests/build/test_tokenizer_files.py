@@ -11,7 +11,8 @@ from autoglmctl.build.build import build_model
 from autoglmctl.build.options import BuildOptions, KvOptions, KvPrecision, Precision, WeightOptions
 from autoglmctl.build.text import MOST_TOKENS, WINDOW_TOKENS, read_text, tokenize, windows
 from autoglmctl.build.tokenizer_files import end_of_turn_ids
-from autoglmd.errors import InvalidArgumentError, TokenizerError
+from autoglmd.errors.model import TokenizerError
+from autoglmd.errors.request import InvalidArgumentError
 from tests.build.conftest import MakeCheckpoint
 from tests.support.make_tiny_models import write_tokenizer
 

@@ -10,7 +10,7 @@ from autoglmd.host.amx import amx_is_lent, has_amx
 from autoglmd.model.bundle import read_bundle
 from autoglmd.model.device import CPU
 from autoglmd.model.prepare import find_prepared
-from autoglmd.pipeline.preparing import Preparer
+from autoglmd.pipeline.model_preparer import Preparer
 from tests.support.fixture_models import FOLDER
 
 BUNDLE = read_bundle(FOLDER / "tiny-per-token")
@@ -57,8 +57,8 @@ def test_the_child_that_prepares_packs_as_its_parent_would(
     amx: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is told, because it asks for AMX by itself."""
-    monkeypatch.setattr("autoglmd.pipeline.preparing.amx_is_lent", lambda: amx)
+    monkeypatch.setattr("autoglmd.pipeline.model_preparer.amx_is_lent", lambda: amx)
     tell = (sys.executable, "-c", "import sys; sys.exit(str('--amx' in sys.argv))")
-    monkeypatch.setattr("autoglmd.pipeline.preparing.COMMAND", tell)
+    monkeypatch.setattr("autoglmd.pipeline.model_preparer.COMMAND", tell)
     Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), lambda: None)
     assert caplog.messages[-1].endswith(str(amx))

@@ -8,7 +8,7 @@ import pytest
 
 from autoglmd.engine.sequence import Admitted, Ended, Prefilled
 from autoglmd.host.clock import SystemClock
-from autoglmd.messages import FinishReason
+from autoglmd.messages.generation import FinishReason
 from tests.support.fixture_models import CONTEXT_TOKENS, TINY_MODELS
 from tests.support.ort_engine import OrtEngine, alone, request, running
 

@@ -9,12 +9,12 @@ import pytest
 
 from autoglmd import app
 from autoglmd.app import LAST_WORDS_SECONDS, LOADING_SECONDS, Daemon, Surroundings
-from autoglmd.config import Config, EngineConfig, ModelConfig, ServerConfig
-from autoglmd.errors import ModelMissingError
+from autoglmd.config.rooms import Config, EngineConfig, ModelConfig, ServerConfig
+from autoglmd.errors.model import ModelMissingError
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.systemd import Notifier
-from autoglmd.messages import DaemonState
-from autoglmd.pipeline.preparing import PREPARE_SECONDS
+from autoglmd.messages.status import DaemonState
+from autoglmd.pipeline.model_preparer import PREPARE_SECONDS
 from autoglmd.pipeline.served import ServedModel
 from tests.support.fixture_models import FOLDER
 

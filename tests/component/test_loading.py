@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from autoglmd.config import EngineConfig, ModelConfig
-from autoglmd.errors import ConfigError
+from autoglmd.config.rooms import EngineConfig, ModelConfig, SessionsConfig
+from autoglmd.errors.base import ConfigError
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.facts import read_facts
-from autoglmd.messages import ModelState
+from autoglmd.messages.status import ModelState
 from autoglmd.model.prepare import GRAPH_FILE, KEY_FILE
 from autoglmd.pipeline import loading
 from autoglmd.pipeline.loading import LoadContext, load_model
-from autoglmd.pipeline.preparing import Preparer
+from autoglmd.pipeline.model_preparer import Preparer
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
+from autoglmd.pipeline.session_book import open_sessions
 from tests.support.fixture_models import FOLDER
 
 LIMIT_SECONDS = 20.0
@@ -38,10 +39,11 @@ def stages() -> list[Stage]:
 @pytest_asyncio.fixture
 async def load(tmp_path: Path, stages: list[Stage]) -> AsyncIterator[Load]:
     """Loads tiny models; their engines are stopped afterwards."""
+    book = open_sessions(tmp_path / "sessions", SessionsConfig(), SystemClock())
     context = LoadContext(
         SystemClock(),
         Router(asyncio.get_running_loop()),
-        None,
+        book,
         0,
         1,
         tmp_path / "prepared",
@@ -59,6 +61,7 @@ async def load(tmp_path: Path, stages: list[Stage]) -> AsyncIterator[Load]:
     yield make
     for served in loaded:
         assert await asyncio.to_thread(served.stop, LIMIT_SECONDS)
+    assert await asyncio.to_thread(book.stop, LIMIT_SECONDS)
 
 
 def damage(folder: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from autoglmd.config import EngineConfig, ModelConfig
-from autoglmd.errors import ModelCorruptError, PromptTooLongError
+from autoglmd.config.rooms import EngineConfig, ModelConfig, SessionsConfig
+from autoglmd.errors.model import ModelCorruptError
+from autoglmd.errors.request import PromptTooLongError
 from autoglmd.host.clock import SystemClock
-from autoglmd.messages import (
+from autoglmd.messages.generation import (
     ChatPrompt,
     Finished,
     FinishReason,
@@ -31,10 +32,12 @@ from autoglmd.model.ort_runner import available_providers
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.gateway import Gateway
 from autoglmd.pipeline.loading import LoadContext, load_model
-from autoglmd.pipeline.preparing import Preparer
+from autoglmd.pipeline.model_preparer import Preparer
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
+from autoglmd.pipeline.session_book import open_sessions
 from tests.support.fixture_models import FOLDER, TINY_MODELS, copy_bundle
+from tests.support.gateway_rig import no_status
 
 LIMIT_SECONDS = 60.0
 GREEDY = SamplingParams(temperature=0.0)
@@ -45,11 +48,12 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         router = Router(asyncio.get_running_loop())
+        self.book = open_sessions(folder / "sessions", SessionsConfig(), SystemClock())
         self._context = LoadContext(
-            SystemClock(), router, None, 0, 1, folder / "prepared", Preparer(), lambda _name, _state: None
+            SystemClock(), router, self.book, 0, 1, folder / "prepared", Preparer(), lambda _name, _state: None
         )
         self.catalog = Catalog(dict.fromkeys(TINY_MODELS, ""), "tiny-int8")
-        self.gateway = Gateway(self.catalog, None, router, SystemClock(), lambda _gateway: None)  # type: ignore[arg-type,return-value]
+        self.gateway = Gateway(self.catalog, self.book, router, SystemClock(), no_status)
 
     def load(self, name: str = "tiny-int8", device: str = "cpu", **engine: int) -> ServedModel:
         """Load a tiny model as shipped."""
@@ -81,6 +85,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     for served in rig.catalog.served():
         assert await asyncio.to_thread(served.stop, LIMIT_SECONDS)
         assert served.engine.stats.rows_in_use == 0
+    assert await asyncio.to_thread(rig.book.stop, LIMIT_SECONDS)
 
 
 def text_of(events: list[StreamEvent]) -> str:

@@ -10,7 +10,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from autoglmd.errors import HostError, ModelCorruptError, NotSupportedError
+from autoglmd.errors.base import HostError
+from autoglmd.errors.model import ModelCorruptError
+from autoglmd.errors.request import NotSupportedError
 from autoglmd.host.facts import read_facts
 from autoglmd.model.bundle import Bundle, read_bundle
 from autoglmd.model.device import CPU

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
+from autoglmd.errors.model import ModelCorruptError, ModelUnsupportedError
 from autoglmd.host.facts import HostFacts, read_facts
 from autoglmd.model.bundle import read_bundle
 from autoglmd.model.device import CPU

@@ -8,85 +8,24 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from autoglmd.config import EngineConfig, ModelConfig, SessionsConfig
-from autoglmd.errors import InvalidArgumentError, PromptTooLongError, SessionBusyError
-from autoglmd.host.clock import SystemClock
-from autoglmd.messages import (
-    CacheMiss,
-    CacheTier,
+from autoglmd.config.rooms import SessionsConfig
+from autoglmd.errors.request import InvalidArgumentError, PromptTooLongError
+from autoglmd.errors.session import SessionBusyError
+from autoglmd.messages.generation import (
     ChatPrompt,
     Finished,
     FinishReason,
-    GenerationRequest,
     Message,
-    Prompt,
     SamplingParams,
-    SessionKey,
-    Started,
-    StreamEvent,
     TextPrompt,
     TokenPrompt,
     TokenText,
 )
-from autoglmd.pipeline.catalog import Catalog
-from autoglmd.pipeline.gateway import Gateway
-from autoglmd.pipeline.loading import LoadContext, load_model
-from autoglmd.pipeline.preparing import Preparer
-from autoglmd.pipeline.router import Router
-from autoglmd.pipeline.session_book import open_sessions
-from tests.support.fixture_models import FOLDER, TINY_MODELS
+from autoglmd.messages.sessions import CacheMiss, CacheTier, SessionKey
+from tests.support.fixture_models import TINY_MODELS
+from tests.support.session_box import GREEDY, LIMIT_SECONDS, NO_MEMORY, SEEDED, USUAL, Box, ids_of, started, text_of
 
-LIMIT_SECONDS = 60.0
-GREEDY = SamplingParams(temperature=0.0)
-SEEDED = SamplingParams(temperature=1.3, seed=5)
 TURNS = ("你好", "turn on the light", "and again, 好吗?")
-USUAL = SessionsConfig()
-NO_MEMORY = SessionsConfig(memory_bytes=0)
-
-
-class Box:
-    """A daemon's inside over a folder; a second one over the same folder is the daemon after a restart."""
-
-    def __init__(self, folder: Path, name: str, sessions: SessionsConfig = USUAL, **engine: int) -> None:
-        router = Router(asyncio.get_running_loop())
-        self.stopped = False
-        self.book = open_sessions(folder / "sessions", sessions, SystemClock())
-        context = LoadContext(
-            SystemClock(), router, self.book, 1 << 20, 1, folder, Preparer(), lambda _name, _state: None
-        )
-        settings = EngineConfig(**{"rows": 4, "context_tokens": 512, "prefill_chunk_tokens": 32, **engine})
-        model = ModelConfig(str(FOLDER / name), "cpu", prepare=False, engine=settings)
-        self.served = load_model("tiny", model, context)
-        catalog = Catalog({"tiny": ""}, "tiny")
-        catalog.add(self.served)
-        self.gateway = Gateway(catalog, self.book, router, SystemClock(), lambda _gateway: None)  # type: ignore[arg-type,return-value]
-
-    async def ask(self, prompt: Prompt | str, session: str = "", **changes: object) -> list[StreamEvent]:
-        """A whole stream; a text is what a user says in a chat."""
-        async with asyncio.timeout(LIMIT_SECONDS):
-            return [event async for event in self.gateway.generate(self.request(prompt, session, **changes))]
-
-    def request(self, prompt: Prompt | str, session: str = "", **changes: object) -> GenerationRequest:
-        """A request in a session, or in none."""
-        now = SystemClock().monotonic()
-        chat = ChatPrompt((Message("user", prompt),)) if isinstance(prompt, str) else prompt
-        key = SessionKey("local", session) if session else None
-        made = GenerationRequest(f"r{now}", "", chat, GREEDY, 12, (), True, None, now, "t", key)
-        return replace(made, **changes)  # type: ignore[arg-type]
-
-    async def saved(self) -> None:
-        """Wait until all is on disk."""
-        assert await asyncio.to_thread(self.book.flush, LIMIT_SECONDS)
-
-    async def stop(self) -> None:
-        """End everything, as a daemon does; a second time is nothing."""
-        if self.stopped:
-            return
-        self.stopped = True
-        assert await asyncio.to_thread(self.served.stop, LIMIT_SECONDS)
-        assert self.served.engine.stats.rows_in_use == 0
-        await asyncio.sleep(0)
-        assert await asyncio.to_thread(self.book.stop, LIMIT_SECONDS)
 
 
 Open = Callable[..., Box]
@@ -104,22 +43,6 @@ async def make_boxes(tmp_path: Path) -> AsyncIterator[Open]:
     yield make
     for box in boxes:
         await box.stop()
-
-
-def ids_of(events: list[StreamEvent]) -> tuple[int, ...]:
-    """What the model drew."""
-    return tuple(token for event in events if isinstance(event, TokenText) for token in event.ids)
-
-
-def text_of(events: list[StreamEvent]) -> str:
-    """What the client reads."""
-    return "".join(event.text for event in events if isinstance(event, TokenText))
-
-
-def started(events: list[StreamEvent]) -> Started:
-    """The first event."""
-    assert isinstance(events[0], Started)
-    return events[0]
 
 
 async def uninterrupted(open_box: Open, name: str, sampling: SamplingParams) -> list[tuple[int, ...]]:
@@ -168,7 +91,7 @@ async def test_a_turn_costs_its_new_tokens(open_box: Open) -> None:
     assert (first.cache.cached_tokens, first.cache.miss) == (0, CacheMiss.NEW_SESSION)
     # All of the first prompt and its answer but the last token, whose logits nobody needed.
     assert second.cache.cached_tokens == first.prompt_tokens + 12 - 1
-    assert (second.cache.tier, second.cache.miss) == (CacheTier.MEMORY, None)
+    assert (second.cache.tier, second.cache.miss) == (CacheTier.ROW, None)
     assert box.served.stats.prompt_tokens - computed == second.prompt_tokens - second.cache.cached_tokens < 40
 
 
@@ -343,7 +266,7 @@ async def test_a_disk_that_cannot_be_written_keeps_no_answer_from_being_given(op
     for text in TURNS:
         events = await box.ask(text, "s")
         assert isinstance(events[-1], Finished)
-    assert started(events).cache.tier is CacheTier.MEMORY
+    assert started(events).cache.tier is CacheTier.ROW
     box.stopped = True
     assert await asyncio.to_thread(box.served.stop, LIMIT_SECONDS)
     assert not await asyncio.to_thread(box.book.stop, LIMIT_SECONDS)

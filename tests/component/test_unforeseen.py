@@ -7,11 +7,11 @@ import pytest
 
 from autoglmd import app
 from autoglmd.app import Daemon, Surroundings
-from autoglmd.config import Config, ModelConfig, ServerConfig
-from autoglmd.errors import ModelError
+from autoglmd.config.rooms import Config, ModelConfig, ServerConfig
+from autoglmd.errors.model import ModelError
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.systemd import Notifier
-from autoglmd.messages import ModelState
+from autoglmd.messages.status import ModelState
 from autoglmd.pipeline.loading import LoadContext, load_model
 from autoglmd.pipeline.served import ServedModel
 from tests.support.fixture_models import FOLDER

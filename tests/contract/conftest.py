@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest_asyncio
 
-from autoglmd.config import ServerConfig
+from autoglmd.config.rooms import ServerConfig
 from autoglmd.edge.server import EdgeServer
 from autoglmd.host.clock import SystemClock
 from openglm.v1 import admin_pb2_grpc, inference_pb2_grpc, models_pb2_grpc, sessions_pb2_grpc
@@ -27,22 +27,22 @@ class Door:
     @property
     def inference(self) -> inference_pb2_grpc.InferenceStub:
         """The Inference service."""
-        return inference_pb2_grpc.InferenceStub(self.channel)  # type: ignore[no-untyped-call]
+        return inference_pb2_grpc.InferenceStub(self.channel)
 
     @property
     def models(self) -> models_pb2_grpc.ModelsStub:
         """The Models service."""
-        return models_pb2_grpc.ModelsStub(self.channel)  # type: ignore[no-untyped-call]
+        return models_pb2_grpc.ModelsStub(self.channel)
 
     @property
     def session_stub(self) -> sessions_pb2_grpc.SessionsStub:
         """The Sessions service."""
-        return sessions_pb2_grpc.SessionsStub(self.channel)  # type: ignore[no-untyped-call]
+        return sessions_pb2_grpc.SessionsStub(self.channel)
 
     @property
     def admin(self) -> admin_pb2_grpc.AdminStub:
         """The Admin service."""
-        return admin_pb2_grpc.AdminStub(self.channel)  # type: ignore[no-untyped-call]
+        return admin_pb2_grpc.AdminStub(self.channel)
 
 
 @pytest_asyncio.fixture

@@ -133,6 +133,17 @@ def test_a_reader_that_leaves_ends_the_command_quietly(server: ScriptedServer) -
     assert server.gone.wait(LIMIT_SECONDS)
 
 
+def test_a_sessions_file_goes_to_no_terminal_and_to_no_closed_output(server: ScriptedServer, on_screen: Start) -> None:
+    """Bytes would be commands to the one, and are lost in the other; nobody is asked for them."""
+    words = ("session", "export", "home", "-", "--socket", str(server.path))
+    screen = on_screen(*words)
+    screen.until("not for a terminal")
+    assert screen.wait() == 2
+    closed = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *AUTOGLMCTL, *words], capture_output=True, check=False)
+    assert (closed.returncode, b"output is closed" in closed.stderr) == (2, True)
+    assert server.requests == []
+
+
 def test_a_long_prompt_shows_a_bar_that_goes_away(server: ScriptedServer, on_screen: Start) -> None:
     """On a terminal the prefill's progress is seen while it lasts."""
     server.play([started(), prefill(512, 2048), token("done", 1), finished()])

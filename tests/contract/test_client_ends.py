@@ -7,7 +7,7 @@ import pytest
 from google.rpc import status_pb2
 
 import openglm
-from openglm import Client, Finished, FinishReason
+from openglm import NO_RETRIES, Client, Finished, FinishReason
 from tests.support.scripted_server import Hang, ScriptedServer, finished, refusal, started, token
 
 
@@ -20,8 +20,8 @@ def server(tmp_path: Path) -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def client(server: ScriptedServer) -> Iterator[Client]:
-    """A client of it."""
-    with Client(server.path) as client:
+    """A client of it that takes nothing up again."""
+    with Client(server.path, retry=NO_RETRIES) as client:
         yield client
 
 
@@ -49,7 +49,7 @@ def test_the_daemons_finished_comes_before_its_error(
 def test_a_stream_that_its_deadline_cut_off_has_its_finished_too(server: ScriptedServer, client: Client) -> None:
     """The call ends on this side before the daemon's word can come; the counts are of what came."""
     server.play([started(prompt_tokens=3), token("ab", 1, 2), Hang()])
-    stream = client.stream("x", timeout=0.3)
+    stream = client.stream("x", timeout=2)
     events = [next(stream) for _ in range(3)]
     assert events[2] == Finished(FinishReason.DEADLINE, openglm.Usage(prompt_tokens=3, output_tokens=2))
     with pytest.raises(openglm.DeadlineExceededError):

@@ -10,29 +10,53 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 import openglm
-from autoglmd import errors
 from autoglmd.edge.status import STATUS_OF, status_of, status_of_deadline, status_of_unexpected
+from autoglmd.errors.availability import (
+    DrainingError,
+    ModelFailedError,
+    ModelNotReadyError,
+    QueueFullError,
+    TransfersBusyError,
+)
+from autoglmd.errors.base import AutoglmError, ConfigError, HostError, SocketInUseError
+from autoglmd.errors.request import InvalidArgumentError, ModelNotFoundError, PromptTooLongError, RequestIdInUseError
+from autoglmd.errors.session import (
+    AnswerGoneError,
+    AnswerNotFoundError,
+    SessionBusyError,
+    SessionExistsError,
+    SessionLockedError,
+    SessionNewerError,
+    SessionNotFoundError,
+    TransferStalledError,
+)
 from openglm._address import parse_address
 from openglm._status import error_from_rpc, read_details
 
 ADDRESS = parse_address("/run/autoglmd/autoglmd.sock")
 
-SAMPLES: list[errors.AutoglmError] = [
-    errors.InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."),
-    errors.PromptTooLongError(9000, 100, 4096, "the context"),
-    errors.ModelNotFoundError("nope", ("glm-small", "glm-base")),
-    errors.RequestIdInUseError("r1"),
-    errors.SessionBusyError("home"),
-    errors.SessionNotFoundError("home"),
-    errors.SessionNewerError(Path("home.session"), 2, 1),
-    errors.QueueFullError(9, 8, 2.5),
-    errors.ModelNotReadyError("glm-small", "loading", "it is loading."),
-    errors.ModelFailedError("glm-small", "its weights are broken."),
-    errors.DrainingError(),
+SAMPLES: list[AutoglmError] = [
+    InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."),
+    PromptTooLongError(9000, 100, 4096, "the context"),
+    ModelNotFoundError("nope", ("glm-small", "glm-base")),
+    RequestIdInUseError("r1"),
+    SessionBusyError("home"),
+    SessionNotFoundError("home"),
+    SessionExistsError("home"),
+    TransferStalledError(60.0),
+    TransfersBusyError(4),
+    AnswerNotFoundError("home", "r1"),
+    AnswerGoneError("home", "r1", "the model has changed"),
+    SessionNewerError(Path("home.session"), 2, 1),
+    SessionLockedError(Path("home.session"), has_key=False),
+    QueueFullError(9, 8, 2.5),
+    ModelNotReadyError("glm-small", "loading", "it is loading."),
+    ModelFailedError("glm-small", "its weights are broken."),
+    DrainingError(),
 ]
 
 # Errors of starting and configuring, which no answer carries.
-NOT_FOR_CLIENTS = (errors.AutoglmError, errors.ConfigError, errors.HostError, errors.SocketInUseError)
+NOT_FOR_CLIENTS = (AutoglmError, ConfigError, HostError, SocketInUseError)
 FOR_CLIENTS = [kind for kind in STATUS_OF if kind not in NOT_FOR_CLIENTS]
 
 
@@ -75,7 +99,7 @@ class Bare(grpc.RpcError):  # type: ignore[misc]  # grpc ships no types
         """As grpc.Call, where nothing came."""
 
 
-def through_the_wire(error: errors.AutoglmError) -> openglm.OpenGLMError:
+def through_the_wire(error: AutoglmError) -> openglm.OpenGLMError:
     """What the client makes of the daemon's error."""
     return error_from_rpc(Failure(status_of(error)), ADDRESS)
 
@@ -83,7 +107,7 @@ def through_the_wire(error: errors.AutoglmError) -> openglm.OpenGLMError:
 @pytest.mark.parametrize(
     "kind", [kind for kind in STATUS_OF if kind not in NOT_FOR_CLIENTS], ids=lambda kind: kind.__name__
 )
-def test_every_daemon_error_has_a_client_class_of_the_same_name_and_code(kind: type[errors.AutoglmError]) -> None:
+def test_every_daemon_error_has_a_client_class_of_the_same_name_and_code(kind: type[AutoglmError]) -> None:
     """The client mirrors the daemon's tree: an error that is new there must be added here."""
     mirror = getattr(openglm, kind.__name__)
     assert mirror.code == kind.code
@@ -96,30 +120,30 @@ def test_every_daemon_error_has_a_client_class_of_the_same_name_and_code(kind: t
 
 def test_the_numbers_survive_the_wire() -> None:
     """Counts and delays arrive as numbers, under the names that the client's properties read."""
-    full = through_the_wire(errors.QueueFullError(9, 8, 2.5))
+    full = through_the_wire(QueueFullError(9, 8, 2.5))
     assert isinstance(full, openglm.QueueFullError)
     assert (full.waiting, full.limit, full.retry_after, full.retryable) == (9, 8, 2.5, True)
-    long = through_the_wire(errors.PromptTooLongError(9000, 100, 4096, "the context"))
+    long = through_the_wire(PromptTooLongError(9000, 100, 4096, "the context"))
     assert isinstance(long, openglm.PromptTooLongError)
     assert (long.prompt_tokens, long.output_tokens, long.limit_tokens) == (9000, 100, 4096)
 
 
 def test_the_names_survive_the_wire() -> None:
     """Fields, models and request ids arrive as text."""
-    bad = through_the_wire(errors.InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."))
+    bad = through_the_wire(InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 3."))
     assert isinstance(bad, openglm.InvalidArgumentError)
     assert bad.field == "sampling.top_p"
-    unknown = through_the_wire(errors.ModelNotFoundError("nope", ("glm-small", "glm-base")))
+    unknown = through_the_wire(ModelNotFoundError("nope", ("glm-small", "glm-base")))
     assert isinstance(unknown, openglm.ModelNotFoundError)
     assert (unknown.name, unknown.known) == ("nope", ("glm-small", "glm-base"))
-    used = through_the_wire(errors.RequestIdInUseError("r1"))
+    used = through_the_wire(RequestIdInUseError("r1"))
     assert isinstance(used, openglm.RequestIdInUseError)
     assert used.request_id == "r1"
 
 
 def test_the_message_is_the_daemons() -> None:
     """What happened, and what to do, in the daemon's own words."""
-    assert through_the_wire(errors.DrainingError()).message == errors.DrainingError().message
+    assert through_the_wire(DrainingError()).message == DrainingError().message
 
 
 def test_an_unexpected_failure_is_a_daemon_error() -> None:

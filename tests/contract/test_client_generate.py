@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.rpc import code_pb2, status_pb2
 
 import openglm
 from openglm import Client, Finished, FinishReason, Message, PrefillProgress, RetryPolicy, Started, Token
+from openglm._answer_calls import StreamCall
+from openglm.v1 import inference_pb2
 from tests.support.scripted_server import (
     LIMIT_SECONDS,
-    Break,
     Hang,
     ScriptedServer,
     answer,
@@ -94,6 +94,27 @@ def test_only_what_was_given_is_sent(server: ScriptedServer, client: Client) -> 
     assert request.sampling.HasField("temperature")
     assert not request.sampling.HasField("top_k")
     assert (list(request.stop), request.max_tokens, request.model) == (["!"], 5, "m")
+    assert request.overflow == inference_pb2.OVERFLOW_UNSPECIFIED
+
+
+def test_each_request_has_a_name_of_its_own(server: ScriptedServer, client: Client) -> None:
+    """By which its answer can be asked for again; the caller's, if there is one."""
+    server.play(answer("ok"), answer("ok"), answer("ok"))
+    for options in ({}, {}, {"request_id": "mine"}):
+        client.generate("x", **options)  # type: ignore[arg-type]
+    first, second, third = (request.request_id for request in server.requests)
+    assert len({first, second, ""}) == 3
+    assert third == "mine"
+
+
+def test_a_conversation_may_drop_what_is_oldest(server: ScriptedServer, client: Client) -> None:
+    """The request asks for it, and Started says what was dropped; there is no other way than these."""
+    server.play([started(dropped_messages=4, cache_miss="CACHE_MISS_CONTEXT_MOVED"), finished()])
+    told = client.generate(messages=[], overflow="drop_oldest").started
+    assert server.requests[0].overflow == inference_pb2.OVERFLOW_DROP_OLDEST
+    assert (told.dropped_messages, told.cache_miss) == (4, openglm.CacheMiss.CONTEXT_MOVED)
+    with pytest.raises(openglm.InvalidArgumentError, match="refuse, drop_oldest"):
+        client.generate("x", overflow="newest")  # type: ignore[arg-type]
 
 
 def test_the_trace_context_travels_as_metadata(server: ScriptedServer, client: Client) -> None:
@@ -127,25 +148,6 @@ def test_retries_end_after_the_last_attempt(server: ScriptedServer, client: Clie
         client.generate("x")
     assert (caught.value.waiting, caught.value.limit, caught.value.retry_after) == (9, 8, 2.5)
     assert len(slept) == 3
-
-
-def test_nothing_is_retried_after_the_first_event(server: ScriptedServer, client: Client, slept: list[float]) -> None:
-    """Once Started has come, a passing error is the caller's to see: tokens are never sent twice."""
-    server.play([started(), LOADING], answer("never"))
-    with pytest.raises(openglm.ModelNotReadyError):
-        client.generate("x")
-    assert (slept, len(server.requests)) == ([], 1)
-
-
-@pytest.mark.parametrize("words", ["Socket closed", "Stream removed (ping timeout)", "something new"])
-def test_a_prompt_that_may_be_running_is_not_sent_again(
-    server: ScriptedServer, client: Client, slept: list[float], words: str
-) -> None:
-    """UNAVAILABLE that is gRPC's own says that the connection broke, not what became of the request."""
-    server.play([status_pb2.Status(code=code_pb2.UNAVAILABLE, message=words)], answer("never"))
-    with pytest.raises(openglm.UnavailableError):
-        client.generate("x")
-    assert (slept, len(server.requests)) == ([], 1)
 
 
 def test_a_daemon_that_is_not_there_yet_is_waited_for(tmp_path: Path, slept: list[float]) -> None:
@@ -200,8 +202,8 @@ def test_cancelling_while_the_call_is_opened_ends_it(server: ScriptedServer, cli
     stream = client.stream("x")
     open_call = stream._open_call
 
-    def open_and_cancel(timeout: float | None) -> Any:
-        call = open_call(timeout)
+    def open_and_cancel(wanted: StreamCall, timeout: float | None) -> Any:
+        call = open_call(wanted, timeout)
         stream.cancel()
         return call
 
@@ -251,21 +253,6 @@ def test_the_timeout_ends_a_silent_stream(server: ScriptedServer, client: Client
     with pytest.raises(TimeoutError) as caught:
         client.generate("x", timeout=0.2)
     assert isinstance(caught.value, openglm.DeadlineExceededError)
-
-
-def test_a_stream_without_finished_is_an_error(server: ScriptedServer, client: Client) -> None:
-    """An answer that merely stops is not taken for a whole one."""
-    server.play([started(), token("half", 1)])
-    with pytest.raises(openglm.ConnectionLostError, match="before Finished"):
-        client.generate("x")
-
-
-def test_a_daemon_that_dies_midway_is_a_lost_connection(server: ScriptedServer, client: Client) -> None:
-    """The connection's end after the first event is a typed, retryable-by-hand error."""
-    server.play([started(), Break()])
-    with pytest.raises(openglm.OpenGLMError) as caught:
-        client.generate("x")
-    assert isinstance(caught.value, openglm.UnavailableError | openglm.RequestCancelledError)
 
 
 def test_no_daemon_is_a_clear_error_with_the_remedy(tmp_path: Path, slept: list[float]) -> None:

@@ -112,7 +112,7 @@ def test_a_long_temporary_folder_still_leaves_room_for_a_socket(
 
 def test_the_private_configuration_is_one_that_the_daemon_takes(tmp_path: Path) -> None:
     """What AutoGLM writes is read back by the daemon's own strict reader."""
-    from autoglmd.config import load_config
+    from autoglmd.config.reading import load_config
 
     path = tmp_path / "config.toml"
     folder = tmp_path / '我的 "model"'

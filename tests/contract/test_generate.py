@@ -5,8 +5,9 @@ import asyncio
 import grpc
 import pytest
 
-from autoglmd.errors import AutoglmError, EngineFailedError
-from autoglmd.messages import (
+from autoglmd.errors.availability import EngineFailedError
+from autoglmd.errors.base import AutoglmError
+from autoglmd.messages.generation import (
     Finished,
     FinishReason,
     Logprob,

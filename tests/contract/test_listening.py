@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from autoglmd.config import ServerConfig
+from autoglmd.config.rooms import ServerConfig
 from autoglmd.edge.server import EdgeServer
-from autoglmd.errors import ConfigError, HostError, SocketInUseError
+from autoglmd.errors.base import ConfigError, HostError, SocketInUseError
 from autoglmd.host.clock import SystemClock
 from openglm.v1 import admin_pb2, admin_pb2_grpc
 from tests.support.fake_gateway import FakeGateway
@@ -45,7 +45,7 @@ async def serve() -> AsyncIterator[Serve]:
 async def answers(channel: grpc.aio.Channel) -> bool:
     """Whether Admin.Status works there."""
     async with channel:
-        stub = admin_pb2_grpc.AdminStub(channel)  # type: ignore[no-untyped-call]
+        stub = admin_pb2_grpc.AdminStub(channel)
         return bool((await stub.Status(admin_pb2.StatusRequest(), timeout=ANSWER_SECONDS)).version)
 
 

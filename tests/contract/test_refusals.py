@@ -7,7 +7,9 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from autoglmd import errors
+from autoglmd.errors.availability import DrainingError, ModelFailedError, ModelNotReadyError, QueueFullError
+from autoglmd.errors.base import AutoglmError
+from autoglmd.errors.request import InvalidArgumentError, ModelNotFoundError, PromptTooLongError, RequestIdInUseError
 from openglm.v1 import inference_pb2, models_pb2
 from tests.contract.conftest import Door
 from tests.support.rich_status import detail, reason, rich_status, violated_field
@@ -31,7 +33,7 @@ async def still_serves(door: Door) -> bool:
 
 async def test_a_full_queue_answers_resource_exhausted_with_retry_info(door: Door) -> None:
     """When to come back is part of the answer."""
-    door.gateway.refusal = errors.QueueFullError(64, 64, 1.25)
+    door.gateway.refusal = QueueFullError(64, 64, 1.25)
     error = await refusal(door)
     assert (error.code(), reason(error)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
     delay = detail(rich_status(error), error_details_pb2.RetryInfo).retry_delay
@@ -41,7 +43,7 @@ async def test_a_full_queue_answers_resource_exhausted_with_retry_info(door: Doo
 
 async def test_a_prompt_too_long_answers_out_of_range_with_the_counts(door: Door) -> None:
     """The numbers are there for programs, not just in the sentence."""
-    door.gateway.refusal = errors.PromptTooLongError(5000, 100, 4096, "the context")
+    door.gateway.refusal = PromptTooLongError(5000, 100, 4096, "the context")
     error = await refusal(door)
     assert (error.code(), reason(error)) == (grpc.StatusCode.OUT_OF_RANGE, "PROMPT_TOO_LONG")
     info = detail(rich_status(error), error_details_pb2.ErrorInfo)
@@ -53,17 +55,17 @@ async def test_a_prompt_too_long_answers_out_of_range_with_the_counts(door: Door
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.ModelNotFoundError("glm-x", ("glm-small",)), grpc.StatusCode.NOT_FOUND),
-        (errors.ModelNotReadyError("glm-small", "loading", "it is loading."), grpc.StatusCode.UNAVAILABLE),
-        (errors.ModelFailedError("glm-small", "its weights are broken."), grpc.StatusCode.FAILED_PRECONDITION),
-        (errors.DrainingError(), grpc.StatusCode.UNAVAILABLE),
-        (errors.RequestIdInUseError("r1"), grpc.StatusCode.ALREADY_EXISTS),
-        (errors.InvalidArgumentError("token_ids.ids[3]", "is not in the vocabulary"), grpc.StatusCode.INVALID_ARGUMENT),
+        (ModelNotFoundError("glm-x", ("glm-small",)), grpc.StatusCode.NOT_FOUND),
+        (ModelNotReadyError("glm-small", "loading", "it is loading."), grpc.StatusCode.UNAVAILABLE),
+        (ModelFailedError("glm-small", "its weights are broken."), grpc.StatusCode.FAILED_PRECONDITION),
+        (DrainingError(), grpc.StatusCode.UNAVAILABLE),
+        (RequestIdInUseError("r1"), grpc.StatusCode.ALREADY_EXISTS),
+        (InvalidArgumentError("token_ids.ids[3]", "is not in the vocabulary"), grpc.StatusCode.INVALID_ARGUMENT),
     ],
-    ids=lambda value: value.code if isinstance(value, errors.AutoglmError) else value.name,
+    ids=lambda value: value.code if isinstance(value, AutoglmError) else value.name,
 )
 async def test_each_refusal_has_its_status_and_stable_code(
-    door: Door, error: errors.AutoglmError, code: grpc.StatusCode
+    door: Door, error: AutoglmError, code: grpc.StatusCode
 ) -> None:
     """And the sentence of the error, as it was raised."""
     door.gateway.refusal = error
@@ -117,7 +119,7 @@ async def test_a_bad_parameter_answers_invalid_argument_naming_the_field(
 
 async def test_a_model_that_is_not_ready_answers_with_its_state_and_the_reason(door: Door) -> None:
     """A client sees without another call whether waiting is of use."""
-    door.gateway.refusal = errors.ModelFailedError("glm-small", "its weights are broken.")
+    door.gateway.refusal = ModelFailedError("glm-small", "its weights are broken.")
     info = detail(rich_status(await refusal(door)), error_details_pb2.ErrorInfo)
     assert info.metadata == {"name": "glm-small", "state": "failed", "reason": "its weights are broken."}
 
@@ -127,7 +129,7 @@ async def test_tokenize_refuses_like_generate(door: Door) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await door.inference.Tokenize(inference_pb2.TokenizeRequest())
     assert violated_field(caught.value) == "input"
-    door.gateway.refusal = errors.ModelNotReadyError("glm-small", "loading", "it is loading.")
+    door.gateway.refusal = ModelNotReadyError("glm-small", "loading", "it is loading.")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await door.inference.Tokenize(inference_pb2.TokenizeRequest(prompt="a"))
     assert reason(caught.value) == "MODEL_NOT_READY"
@@ -150,7 +152,7 @@ async def test_an_unknown_model_answers_not_found_with_the_known_ones(door: Door
 
 async def test_an_endless_error_text_still_arrives_as_a_status(door: Door) -> None:
     """Headers are bounded: a long Chinese text would otherwise kill the stream instead of ending it."""
-    door.gateway.refusal = errors.ModelFailedError("glm-small", "载" * 50_000)
+    door.gateway.refusal = ModelFailedError("glm-small", "载" * 50_000)
     error = await refusal(door)
     assert (error.code(), reason(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_NOT_READY")
     assert str(error.details()).endswith("…")

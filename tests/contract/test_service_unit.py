@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from autoglmd.config import DEFAULT_SOCKET, DEFAULT_STATE_DIR, ServerConfig, load_config
+from autoglmd.config.reading import load_config
+from autoglmd.config.rooms import DEFAULT_SOCKET, DEFAULT_STATE_DIR, ServerConfig
+from autoglmd.sessions.key import CREDENTIAL
 
-UNITS = Path(__file__).parents[2] / "systemd"
+ROOT = Path(__file__).parents[2]
+SERVICE_PAGE = ROOT / "docs" / "service.md"
+UNITS = ROOT / "systemd"
 UNIT = UNITS / "autoglmd.service"
 # Of systemd's own scale from 0 to 10; below 2 is what it calls OK.
 EXPOSURE_TENTHS = 20
@@ -94,3 +98,20 @@ def test_the_user_of_the_unit_is_the_one_that_sysusers_makes(service: configpars
 def test_nothing_is_reported_to_anybody() -> None:
     """A box in a home or a factory tells no third party which models it runs."""
     assert "\nEnvironment=ORT_DISABLE_TELEMETRY=1\n" in UNIT.read_text()
+
+
+def test_the_drop_in_gives_the_service_the_key_under_the_name_that_it_looks_for() -> None:
+    """And the unit, which a newer one replaces, has none."""
+    line = f"\nLoadCredentialEncrypted={CREDENTIAL}:/etc/credstore.encrypted/{CREDENTIAL}\n"
+    assert line in (UNITS / "drop-ins" / "session-key.conf").read_text()
+    assert "LoadCredential" not in UNIT.read_text()
+
+
+def test_the_recipe_for_a_key_works_beside_the_unit(service: configparser.SectionProxy) -> None:
+    """The drop-in is a file here, and the key is not where RemoveIPC= removes it as the unit stops."""
+    recipe = SERVICE_PAGE.read_text().split("## Encrypting conversations")[1].split("```")[1]
+    assert "install -D -m 644 systemd/drop-ins/session-key.conf " in recipe
+    assert "systemctl edit" not in recipe
+    assert service["RemoveIPC"] == "yes"
+    assert "/dev/shm" not in recipe  # noqa: S108 - it is about that folder
+    assert recipe.index("autoglmctl session list") < recipe.index("rm -r")

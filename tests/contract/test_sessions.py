@@ -4,7 +4,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from autoglmd.messages import CacheMiss, CacheReport, CacheTier, SessionKey
+from autoglmd.messages.sessions import CacheMiss, CacheReport, CacheTier, SessionKey
 from openglm.v1 import inference_pb2, sessions_pb2
 from tests.contract.conftest import Door
 from tests.support.rich_status import reason
@@ -44,6 +44,7 @@ async def test_sessions_are_listed_with_their_figures(door: Door) -> None:
         turns=2,
         tokens=30,
         disk_bytes=4096,
+        cached_tokens=29,
     )
 
 

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from autoglmd.config import ServerConfig
+from autoglmd.config.rooms import ServerConfig
 from autoglmd.edge.server import EdgeServer
-from autoglmd.errors import DrainingError
+from autoglmd.errors.availability import DrainingError
 from autoglmd.host.clock import SystemClock
 from openglm.v1 import admin_pb2, inference_pb2
 from tests.contract.conftest import Door

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from sentencepiece import SentencePieceProcessor
 
-from autoglmd.messages import Message
+from autoglmd.messages.generation import Message
 from autoglmd.model.chat_template import ChatTemplate
 from models.glm_small import calibration, vocabulary
 from models.glm_small.batches import BATCH_TOKENS, BATCHES_PER_POOL, ROW_TOKENS, batches

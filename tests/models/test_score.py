@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoglmd.errors import ModelCorruptError
+from autoglmd.errors.model import ModelCorruptError
 from models.glm_small import evaluate
 from models.glm_small.held_out import Case, cases
 from models.glm_small.safetensors_file import read_weights

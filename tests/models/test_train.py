@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import GlmForCausalLM
 
-from autoglmd.messages import Message
+from autoglmd.messages.generation import Message
 from autoglmd.model.tokenizer import load_tokenizer
 from models.glm_small.chat import STOP_TOKENS, prompt
 from models.glm_small.reference import ReferenceModel

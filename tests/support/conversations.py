@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from autoglmd.messages import KvBlock, Message, SessionKey
-from autoglmd.sessions.conversation import Conversation, ModelMark, Turn
+from autoglmd.messages.generation import Message
+from autoglmd.messages.sessions import KvBlock, SessionKey
+from autoglmd.sessions.conversation import Conversation, ModelMark, Turn, TurnMark
 
 KEY = SessionKey("local", "home")
 MODEL = ModelMark("tiny", "0123456789ab", "feedbeef", "int8 2x[1, n, 2]", 4)
@@ -38,7 +39,9 @@ def turn_after(told: Conversation, text: str, tokens: int = 5) -> tuple[Turn, Kv
     start, mark = len(told.ids), mark_of(told.key)
     ids = ids_at(mark, start, start + tokens)
     messages = (Message("user", text), Message("assistant", text[::-1]))
-    turn = Turn(told.turns + 1, told.last_used + 1, start, ids, len(told.messages), messages)
+    number, said = told.turns + 1, len(told.messages)
+    mark_of_turn = TurnMark(number, start + tokens // 2, start + tokens, said + len(messages))
+    turn = Turn(number, told.last_used + 1, start, ids, said, messages, (mark_of_turn,))
     first, stop = told.kv_tokens, start + tokens - 1
     return turn, KvBlock(first, stop - first, stop - first, kv_at(mark, first, stop))
 

@@ -130,9 +130,9 @@ class Talk:
 
     def __init__(self, socket: Path) -> None:
         self.channel = grpc.aio.insecure_channel(f"unix:{socket}", options=[("grpc.use_local_subchannel_pool", 1)])
-        self.inference: Any = inference_pb2_grpc.InferenceStub(self.channel)  # type: ignore[no-untyped-call]
-        self.models: Any = models_pb2_grpc.ModelsStub(self.channel)  # type: ignore[no-untyped-call]
-        self.admin: Any = admin_pb2_grpc.AdminStub(self.channel)  # type: ignore[no-untyped-call]
+        self.inference: Any = inference_pb2_grpc.InferenceStub(self.channel)
+        self.models: Any = models_pb2_grpc.ModelsStub(self.channel)
+        self.admin: Any = admin_pb2_grpc.AdminStub(self.channel)
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from autoglmd.engine.sequence import Emitted, Ended, EngineEvent
+from autoglmd.engine.sequence import Emitted, Ended, EngineEvent, Kept
 
 LIMIT_SECONDS = 20.0
 
@@ -55,6 +55,10 @@ class EventLog:
     def ends(self, name: str) -> list[Ended]:
         """How a sequence ended; one entry if all is well."""
         return [event for event in self.events if isinstance(event, Ended) and event.sequence_id == name]
+
+    def kept(self, name: str) -> list[Kept]:
+        """What was told of a sequence's row."""
+        return [event for event in self.events if isinstance(event, Kept) and event.sequence_id == name]
 
     def tokens(self, name: str) -> list[int]:
         """A sequence's tokens."""

@@ -1,20 +1,16 @@
 """The rooms below the edge, as a script that each test writes."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 
-from autoglmd.errors import ModelNotFoundError
-from autoglmd.messages import (
-    CacheReport,
+from autoglmd.errors.request import ModelNotFoundError
+from autoglmd.messages.generation import (
     ChatPrompt,
-    DaemonState,
-    DaemonStatus,
-    EngineStats,
     Finished,
     FinishReason,
     GenerationRequest,
-    ModelInfo,
-    ModelState,
+    ResumptionRequest,
     Started,
     StreamEvent,
     TextPrompt,
@@ -23,6 +19,8 @@ from autoglmd.messages import (
     TokenText,
     Usage,
 )
+from autoglmd.messages.sessions import CacheReport
+from autoglmd.messages.status import DaemonState, DaemonStatus, EngineStats, ModelInfo, ModelState
 from autoglmd.telemetry.scope import current_scope
 
 MODEL = ModelInfo(name="glm-small", state=ModelState.READY, is_default=True, rows=8, context_tokens=4096)
@@ -44,6 +42,7 @@ class FakeGateway:
         hold: the stream waits here before Finished; set at first, so it does not wait.
         end: the last event; `None` breaks the contract on purpose.
         requests: every request that came through.
+        resumptions: every call to take an answer up.
         closed: set when a stream was closed or cancelled before its end.
         streaming: set when a stream waits at `hold`.
         scopes: the log scope in which each stream ended, however it did.
@@ -61,16 +60,29 @@ class FakeGateway:
         self.closed = asyncio.Event()
         self.streaming = asyncio.Event()
         self.scopes: list[dict[str, str]] = []
+        self.resumptions: list[ResumptionRequest] = []
         self.cancelled: list[str] = []
         self.tokenized: list[tuple[str, TextPrompt | ChatPrompt]] = []
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
         """Stream the script."""
         self.requests.append(request)
+        async with contextlib.aclosing(self._stream(request.request_id, request.trace_id)) as events:
+            async for event in events:
+                yield event
+
+    async def resume(self, asked: ResumptionRequest) -> AsyncGenerator[StreamEvent, None]:
+        """Stream the script, of a request that was first."""
+        self.resumptions.append(asked)
+        async with contextlib.aclosing(self._stream(asked.request_id or "first", asked.trace_id)) as events:
+            async for event in events:
+                yield event
+
+    async def _stream(self, request_id: str, trace_id: str) -> AsyncGenerator[StreamEvent, None]:
         if self.refusal is not None:
             raise self.refusal
         try:
-            yield Started(request.request_id, "glm-small", "v1", 5, self.cache, 7, request.trace_id)
+            yield Started(request_id, "glm-small", "v1", 5, self.cache, 7, trace_id)
             for event in self.script or [TokenText(text, (1,)) for text in self.texts]:
                 yield event
             self.streaming.set()

@@ -1,11 +1,12 @@
 """A ModelRunner made of arithmetic: its KV rows hold the token ids themselves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from threading import Event
 
 import numpy as np
 
-from autoglmd.messages import KvBlock
+from autoglmd.messages.sessions import KvBlock
 from autoglmd.model.runner import Ids, Logits, ModelSpec
 
 UNWRITTEN = -1
@@ -96,16 +97,18 @@ class FakeRunner:
         return self._logits(range(len(ids)), lengths + 1)
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Copy a row's beginning; what was in the old row is lost, so that nobody can rely on it."""
+        """Copy a row's beginning; what was behind it in the new row is lost, so that nobody can rely on it."""
         self.kv[target, :length] = self.kv[source, :length]
         self.kv[target, length:] = UNWRITTEN
-        self.kv[source] = UNWRITTEN
         self._called("move")
 
-    def read_kv(self, row: int, start: int, stop: int) -> KvBlock:
+    def read_kv(self, row: int, cuts: Sequence[int]) -> tuple[KvBlock, ...]:
         """A copy of the ids there."""
         self._called("read_kv")
-        return KvBlock(start, stop - start, stop - start, self.kv[row, start:stop].tobytes())
+        return tuple(
+            KvBlock(start, stop - start, stop - start, memoryview(self.kv[row, start:stop].tobytes()))
+            for start, stop in pairwise(cuts)
+        )
 
     def write_kv(self, row: int, blocks: Iterable[KvBlock]) -> None:
         """Put ids back."""

@@ -4,14 +4,17 @@ from autoglmd.engine.engine import Engine
 from autoglmd.engine.plan import Limits
 from autoglmd.engine.sequence import EngineEvent
 from autoglmd.host.clock import Clock
-from autoglmd.messages import ModelInfo, ModelState, SamplingParams, SessionKey
+from autoglmd.messages.generation import SamplingParams
+from autoglmd.messages.sessions import SessionKey
+from autoglmd.messages.status import ModelInfo, ModelState
 from autoglmd.pipeline.line import Line
 from autoglmd.pipeline.prefetch import Prefetcher, PrefetchLimits
 from autoglmd.pipeline.preparation import Recalled
 from autoglmd.pipeline.prompts import PromptRules
+from autoglmd.pipeline.recall import Recall
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
-from autoglmd.pipeline.session_book import SessionBook
+from autoglmd.pipeline.session_book import SessionBook, recalling
 from autoglmd.sessions.conversation import ModelMark
 from tests.support.fake_runner import FakeRunner
 from tests.support.fixture_models import VOCABULARY, tokenizer_of
@@ -24,9 +27,12 @@ def make_runner(rows: int = 2) -> FakeRunner:
     return FakeRunner(rows, CONTEXT, VOCABULARY)
 
 
-def no_sessions(_key: SessionKey) -> Recalled:
-    """For requests of their own."""
+def _no_session(_key: SessionKey) -> Recalled:
     raise AssertionError("a session was asked for")
+
+
+NO_SESSIONS = Recall(_no_session, _no_session, _no_session)
+"""For requests of their own."""
 
 
 def serve(
@@ -51,8 +57,8 @@ def serve(
         defaults=SamplingParams(temperature=0.0),
     )
     mark = ModelMark(name, "v1", "t1", "fake", runner.spec.kv_bytes_per_token)
-    recall = no_sessions if book is None else lambda key: book.recall(key, mark)
-    prefetcher = Prefetcher(rules, recall, PrefetchLimits(depth, 1, 1 << 20), name)
+    recall = NO_SESSIONS if book is None else recalling(book, mark)
+    prefetcher = Prefetcher(rules, recall, PrefetchLimits(depth, 1, 1 << 20, 5.0), name)
 
     def emit(events: tuple[EngineEvent, ...]) -> None:
         prefetcher.observe(events)
@@ -62,4 +68,4 @@ def serve(
     engine.start()
     prefetcher.start(engine)
     info = ModelInfo(name, ModelState.READY, rows=runner.spec.rows, version="v1")
-    return ServedModel(info, rules, engine, prefetcher, Line(runner.spec.rows, places))
+    return ServedModel(info, rules, engine, prefetcher, Line(runner.spec.rows, places), mark)

@@ -11,19 +11,8 @@ class Killed(BaseException):
     """The process ends here: nothing that would come behind it happens."""
 
 
-class FaultyDisk(Disk):
-    """Counts the primitives that change a file, and fails in one of them.
-
-    Args:
-        fail_at: which of them fails, from 0; the ones behind it as well, unless `once`.
-        fault: an errno; `None` ends the process there, in the middle of a write.
-    """
-
-    def __init__(self, fail_at: int, fault: int | None = errno.ENOSPC, *, once: bool = False) -> None:
-        self.steps = 0
-        self._fail_at = fail_at
-        self._fault = fault
-        self._once = once
+class FailingDisk(Disk):
+    """Fails in primitives that change a file, whenever `_fails` says so."""
 
     def _write(self, descriptor: int, piece: memoryview, at: int) -> int:
         if self._fails():
@@ -46,6 +35,29 @@ class FaultyDisk(Disk):
         if self._fails():
             self._raise()
         super()._sync(descriptor)
+
+    def _fails(self) -> bool:
+        """Whether this one fails."""
+        raise NotImplementedError
+
+    def _raise(self) -> None:
+        """End what fails."""
+        raise NotImplementedError
+
+
+class FaultyDisk(FailingDisk):
+    """Counts the primitives that change a file, and fails in one of them.
+
+    Args:
+        fail_at: which of them fails, from 0; the ones behind it as well, unless `once`.
+        fault: an errno; `None` ends the process there, in the middle of a write.
+    """
+
+    def __init__(self, fail_at: int, fault: int | None = errno.ENOSPC, *, once: bool = False) -> None:
+        self.steps = 0
+        self._fail_at = fail_at
+        self._fault = fault
+        self._once = once
 
     def _fails(self) -> bool:
         self.steps += 1

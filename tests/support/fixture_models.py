@@ -34,8 +34,10 @@ def edit_json(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
     path.write_text(json.dumps(content), "utf-8")
 
 
-def open_runner(folder: Path, rows: int = 4, context_tokens: int = CONTEXT_TOKENS, threads: int = 1) -> OrtRunner:
+def open_runner(
+    folder: Path, rows: int = 4, context_tokens: int = CONTEXT_TOKENS, threads: int = 1, run_tokens: int = 256
+) -> OrtRunner:
     """A runner on the CPU."""
     bundle = read_bundle(folder)
     device = DeviceChoice("cpu", (CPU,))
-    return OrtRunner(bundle, RunnerOptions(bundle.graph, False, device, "", rows, context_tokens, threads))
+    return OrtRunner(bundle, RunnerOptions(bundle.graph, False, device, "", rows, context_tokens, threads, run_tokens))

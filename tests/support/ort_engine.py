@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from autoglmd.config import EngineConfig
+from autoglmd.config.rooms import EngineConfig
 from autoglmd.engine.engine import Engine, limits_of
 from autoglmd.engine.sequence import EngineEvent, SequenceRequest
 from autoglmd.host.clock import SystemClock
-from autoglmd.messages import TokenLogprobs
+from autoglmd.messages.generation import TokenLogprobs
 from autoglmd.model.sampler import Sampling
 from tests.support.event_log import LIMIT_SECONDS, EventLog
 from tests.support.fixture_models import FOLDER, VOCABULARY, open_runner

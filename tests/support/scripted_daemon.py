@@ -36,7 +36,7 @@ def ends(pid: int) -> bool:
 class Echo(ScriptedServer):
     """Says what it was asked."""
 
-    def Generate(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+    def Generate(self, request: Any, context: Any) -> Iterator[Any]:
         """Answer with the model's name and our pid."""
         self.play(answer(f"model={request.model!r}", f" pid={os.getpid()}"))
         return super().Generate(request, context)

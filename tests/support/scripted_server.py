@@ -13,7 +13,14 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from openglm.v1 import admin_pb2_grpc, inference_pb2, inference_pb2_grpc, models_pb2_grpc, sessions_pb2_grpc
+from openglm.v1 import (
+    admin_pb2_grpc,
+    inference_pb2,
+    inference_pb2_grpc,
+    models_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
+)
 
 LIMIT_SECONDS = 30.0
 
@@ -76,6 +83,10 @@ def answer(*pieces: str) -> Script:
     return [started(), *(token(piece, index) for index, piece in enumerate(pieces, 1)), finished()]
 
 
+LOST = status_pb2.Status(code=code_pb2.UNAVAILABLE, message="Socket closed")
+"""What gRPC says where a daemon was killed."""
+
+
 def refusal(
     status: str, reason: str, /, *, retry_after: float | None = None, field: str = "", **facts: Any
 ) -> status_pb2.Status:
@@ -95,13 +106,16 @@ def refusal(
 
 
 class ScriptedServer(
-    inference_pb2_grpc.InferenceServicer, models_pb2_grpc.ModelsServicer, admin_pb2_grpc.AdminServicer
+    inference_pb2_grpc.InferenceServicer,
+    models_pb2_grpc.ModelsServicer,
+    sessions_pb2_grpc.SessionsServicer,
+    admin_pb2_grpc.AdminServicer,
 ):
-    """Plays one script per Generate call, in order, and one answer per other call; keeps what it was sent.
+    """Plays one script per Generate or Resume call, in order, and one answer per other call; keeps what it was sent.
 
     Attributes:
-        requests: every request message, in order.
-        metadata: of every Generate call.
+        requests: every request message, in order; of an ImportSession call, all of them as one.
+        metadata: of every Generate and Resume call.
         asked: set when a request has come.
         gone: set when a caller leaves before its script has been played.
     """
@@ -117,7 +131,7 @@ class ScriptedServer(
         self._server: Any = None
 
     def play(self, *scripts: Script) -> None:
-        """Queue scripts for the next Generate calls."""
+        """Queue scripts for the next Generate and Resume calls."""
         self._scripts += scripts
 
     def answer(self, method: str, *steps: Step) -> None:
@@ -137,13 +151,26 @@ class ScriptedServer(
         health_pb2_grpc.add_HealthServicer_to_server(state, self._server)
         self._server.add_insecure_port(f"unix:{self.path}")
         self._server.start()
+        # A machine that stands still for a moment must not look like a daemon that is not there. Over a connection that
+        # is not shared: closing one that the test's client has as well would look so, too.
+        options = (("grpc.use_local_subchannel_pool", 1),)
+        with grpc.insecure_channel(f"unix:{self.path}", options) as channel:
+            grpc.channel_ready_future(channel).result(LIMIT_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.stop(None).wait(LIMIT_SECONDS)
 
-    def Generate(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+    def Generate(self, request: Any, context: Any) -> Iterator[Any]:
         """Play the next script."""
+        return self._played(request, context)
+
+    def Resume(self, request: Any, context: Any) -> Iterator[Any]:
+        """Play the next script."""
+        for event in self._played(request, context):
+            yield inference_pb2.ResumeResponse.FromString(event.SerializeToString())
+
+    def _played(self, request: Any, context: Any) -> Iterator[Any]:
         self._keep(request)
         self.metadata.append({item.key: item.value for item in context.invocation_metadata()})
         script = list(self._scripts.pop(0))
@@ -157,35 +184,61 @@ class ScriptedServer(
                 self._act(step, context)
             script.pop(0)
 
-    def Tokenize(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Tokenize(self, request: Any, context: Any) -> Any:
         """Give the queued answer."""
         return self._unary("Tokenize", request, context)
 
-    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Cancel(self, request: Any, context: Any) -> Any:
         """Give the queued answer."""
         return self._unary("Cancel", request, context)
 
-    def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def ListModels(self, request: Any, context: Any) -> Any:
         """Give the queued answer."""
         return self._unary("ListModels", request, context)
 
-    def GetModel(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetModel(self, request: Any, context: Any) -> Any:
         """Give the queued answer."""
         return self._unary("GetModel", request, context)
 
-    def ListSessions(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def ListSessions(self, request: Any, context: Any) -> Any:
         """Give the queued answer."""
         return self._unary("ListSessions", request, context)
 
-    def GetSession(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetSession(self, request: Any, context: Any) -> Any:
         """Give the queued answer."""
         return self._unary("GetSession", request, context)
 
-    def DeleteSession(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def DeleteSession(self, request: Any, context: Any) -> Any:
         """Give the queued answer."""
         return self._unary("DeleteSession", request, context)
 
-    def Status(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def ForkSession(self, request: Any, context: Any) -> Any:
+        """Give the queued answer."""
+        return self._unary("ForkSession", request, context)
+
+    def RewindSession(self, request: Any, context: Any) -> Any:
+        """Give the queued answer."""
+        return self._unary("RewindSession", request, context)
+
+    def ExportSession(self, request: Any, context: Any) -> Iterator[Any]:
+        """Give the queued answers, one piece each, to the end or to a status."""
+        self._keep(request)
+        steps = self._answers["ExportSession"]
+        while steps:
+            step = steps.pop(0)
+            if isinstance(step, status_pb2.Status):
+                self._act(step, context)
+            yield step
+
+    def ImportSession(self, requests: Iterator[Any], context: Any) -> Any:
+        """Give the queued answer, once all has come."""
+        whole = sessions_pb2.ImportSessionRequest()
+        for request in requests:
+            whole.session_id += request.session_id
+            whole.data += request.data
+        return self._unary("ImportSession", whole, context)
+
+    def Status(self, request: Any, context: Any) -> Any:
         """Give the queued answer."""
         return self._unary("Status", request, context)
 

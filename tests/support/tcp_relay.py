@@ -9,7 +9,7 @@ from typing import Self
 
 
 class TcpRelay:
-    """Carries one connection's bytes both ways, until it is told to swallow them."""
+    """Carries connections' bytes both ways, until it is told to swallow them, or to cut them off."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -26,6 +26,12 @@ class TcpRelay:
         """From now on nothing is carried, and nobody is told."""
         self._silent.set()
 
+    def cut(self) -> None:
+        """End the connections that there are. New ones are carried."""
+        for each in self._open[1:]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
@@ -40,12 +46,13 @@ class TcpRelay:
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
-            near, _ = self._listener.accept()
-            far = socket.socket(socket.AF_UNIX)
-            self._open += [near, far]
-            far.connect(str(self._path))
-            threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
-            self._carry(far, near)
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.socket(socket.AF_UNIX)
+                self._open += [near, far]
+                far.connect(str(self._path))
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):

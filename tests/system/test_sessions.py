@@ -55,7 +55,7 @@ def test_a_second_daemon_on_one_state_folder_keeps_its_conversations_apart(tmp_p
     file = second / "autoglmd.toml"
     file.write_text(file.read_text().replace(f"{second}/state", f"{first}/state"))
     with serving(configure(first)) as daemon, serving(second, TMPDIR=str(tmp_path)) as other:
-        assert other.wait_log(lambda entry: "another daemon keeps its conversations there" in entry.get("msg", ""))
+        assert other.wait_log(lambda entry: "and end with it" in entry.get("msg", ""))
         with Client(daemon.socket) as one, Client(other.socket) as two:
             assert answers(one, TURNS[0]) == answers(two, TURNS[0])
             answers(two, TURNS[1])

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from autoglmd.__main__ import _overrides, _parser
-from autoglmd.config import Config, load_config
+from autoglmd.config.reading import load_config
+from autoglmd.config.rooms import Config
 
 LIMIT_SECONDS = 20.0
 STUCK = """

@@ -10,7 +10,7 @@ from autoglmctl.quantities import milliseconds, rate
 
 if TYPE_CHECKING:
     from autoglmctl.terminal import Terminal
-    from openglm import Completion, Event, TokenLogprobs
+    from openglm import Completion, Event, Started, TokenLogprobs
 
 _EVENT_NAMES = {"PrefillProgress": "prefill"}
 # What a reader of the text alone could take for its end.
@@ -41,6 +41,11 @@ class Answer(Protocol):
     @property
     def began_anew(self) -> bool:
         """Whether what was said before in the session was gone; known once it has ended."""
+        ...
+
+    @property
+    def dropped_messages(self) -> int:
+        """How many of the session's oldest messages are gone; known once it has ended."""
         ...
 
     def add(self, event: Event) -> None:
@@ -83,6 +88,11 @@ class _Collector:
         """Whether what was said before in the session was gone; known once it has ended."""
         return self._builder.build().started.cache_miss in _ANEW
 
+    @property
+    def dropped_messages(self) -> int:
+        """How many of the session's oldest messages are gone; known once it has ended."""
+        return self._builder.build().started.dropped_messages
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -101,8 +111,8 @@ class TextAnswer(_Collector):
         from openglm import PrefillProgress, Started, Token
 
         self._builder.add(event)
-        if isinstance(event, Started) and (lost := (_ANEW | _LOST).get(event.cache_miss)):
-            self._terminal.remark(lost)
+        if isinstance(event, Started):
+            self._say_what_is_missing(event)
         elif isinstance(event, PrefillProgress):
             self._bar.show(event.done_tokens, event.total_tokens)
         elif isinstance(event, Token) and event.text:
@@ -110,6 +120,12 @@ class TextAnswer(_Collector):
             # Before the text is seen: Ctrl-C may come at any moment after it.
             self._last = event.text[-1]
             self._terminal.write(event.text)
+
+    def _say_what_is_missing(self, started: Started) -> None:
+        if lost := (_ANEW | _LOST).get(started.cache_miss):
+            self._terminal.remark(lost)
+        if started.dropped_messages:
+            self._terminal.remark(f"(the context is full: the oldest {started.dropped_messages} messages were dropped)")
 
     def finish(self) -> None:
         """Print what was asked for beside the text."""
@@ -172,7 +188,7 @@ def completion_body(completion: Completion) -> dict[str, Any]:
     } | {name: asdict(completion.started)[name] for name in _STARTED}
 
 
-_STARTED = ("request_id", "model", "model_version", "seed", "trace_id", "cache_tier", "cache_miss")
+_STARTED = ("request_id", "model", "model_version", "seed", "trace_id", "cache_tier", "cache_miss", "dropped_messages")
 
 
 def stats_line(completion: Completion) -> str:

@@ -2,7 +2,7 @@
 
 import typer
 
-from autoglmctl import bench, chat, generate, model, session, status, tokenize
+from autoglmctl import bench, chat, generate, model, session, session_files, status, tokenize
 from autoglmctl.help_pages import PlainGroup
 from autoglmctl.parameters import Command, add_command
 from autoglmctl.root import root
@@ -31,7 +31,9 @@ def build_app() -> typer.Typer:
         add_command(models, name, command, offline=command in _OFFLINE)
     app.add_typer(models, name="model")
     sessions = typer.Typer(
-        cls=PlainGroup, help="List, show and delete the conversations that the daemon keeps.", no_args_is_help=True
+        cls=PlainGroup,
+        help="The conversations that the daemon keeps: list, show, resume, fork, rewind, export, import, delete.",
+        no_args_is_help=True,
     )
     for name, command in _SESSION_COMMANDS.items():
         add_command(sessions, name, command)
@@ -55,6 +57,11 @@ _MODEL_COMMANDS: dict[str, Command] = {
 _SESSION_COMMANDS: dict[str, Command] = {
     "list": session.list_sessions,
     "show": session.show_session,
+    "resume": session.resume_session,
+    "fork": session.fork_session,
+    "rewind": session.rewind_session,
+    "export": session_files.export_session,
+    "import": session_files.import_session,
     "delete": session.delete_session,
 }
 _OFFLINE: tuple[Command, ...] = (model.build, model.prepare)

@@ -37,7 +37,10 @@ class Load:
         int, typer.Option("--prompt-tokens", min=1, metavar="N", help="Length of each prompt.")
     ] = 128
     tokens: Annotated[int, typer.Option("--tokens", "-n", min=1, metavar="N", help="Length of each answer.")] = 64
-    seed: Annotated[int, typer.Option(help="Of the prompts' random tokens.")] = 0
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the prompts' random tokens. Unset: others each time, since daemons remember prompts."),
+    ] = None
 
     @property
     def total(self) -> int:

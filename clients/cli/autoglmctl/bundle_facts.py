@@ -59,7 +59,7 @@ def readable(facts: Mapping[str, Any]) -> dict[str, object]:
 
 def _check_graph(graph: Path) -> None:
     """Raise ModelCorruptError where the graph is none, or where its weights' files are shorter than it needs."""
-    from autoglmd.errors import ModelCorruptError
+    from autoglmd.errors.model import ModelCorruptError
     from autoglmd.model.onnx_file import read_graph, shortage
 
     content = read_graph(graph)

@@ -17,7 +17,7 @@ from autoglmctl.interruption import CtrlCAtPrompt, cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
 from autoglmctl.kept_session import KeptSession
 from autoglmctl.line_editor import LineEditor, history_path
-from autoglmctl.options import SESSION_HELP, ModelOption, SamplingOptions
+from autoglmctl.options import ModelOption, SamplingOptions, SessionOption
 
 if TYPE_CHECKING:
     from autoglmctl.terminal import Terminal
@@ -29,17 +29,18 @@ class ChatOptions:
     """How the conversation begins and is shown."""
 
     system: Annotated[str, typer.Option(help="A system message.", show_default=False)] = ""
-    session_id: Annotated[str, typer.Option("--session", help=SESSION_HELP, metavar="NAME", show_default=False)] = ""
     stats: Annotated[bool, typer.Option("--stats", help="Print counts and times after each answer.")] = False
 
 
-def chat(invocation: Invocation, model: ModelOption, sampling: SamplingOptions, how: ChatOptions) -> None:
+def chat(
+    invocation: Invocation, model: ModelOption, sampling: SamplingOptions, session: SessionOption, how: ChatOptions
+) -> None:
     """Talk to a model, turn by turn.
 
     Lines are edited as in a shell and remembered. Ctrl-C stops an answer, Ctrl-D or /exit leaves, /help shows the
     rest. From a pipe, each line is a turn.
     """
-    options = asdict(model) | sampling.given() | ({"session_id": how.session_id} if how.session_id else {})
+    options = asdict(model) | sampling.given() | session.given()
     with invocation.client() as client, LineEditor(history_path(os.environ)) as editor:
         if editor.on_terminal:
             # Say now, not after the first question, if nobody is there to answer it.
@@ -47,21 +48,21 @@ def chat(invocation: Invocation, model: ModelOption, sampling: SamplingOptions, 
             invocation.terminal.remark(
                 f"{served.name} {served.version or served.state}. /help shows the commands, Ctrl-D leaves."
             )
-        conversation = _conversation(client, invocation.terminal, how)
+        conversation = _conversation(client, invocation.terminal, how.system, session.session_id)
         repl = Repl(invocation, client, editor, conversation)
         repl.run(options, stats=how.stats)
     if repl.exit_code:
         raise typer.Exit(repl.exit_code)
 
 
-def _conversation(client: Client, terminal: Terminal, how: ChatOptions) -> Conversation:
+def _conversation(client: Client, terminal: Terminal, system: str, session_id: str | None) -> Conversation:
     """A new one, or what the daemon keeps under the session's name."""
-    if not how.session_id:
-        return Conversation(how.system)
-    conversation = Conversation(how.system, KeptSession(client, how.session_id))
+    if not session_id:
+        return Conversation(system)
+    conversation = Conversation(system, KeptSession(client, session_id))
     if conversation.is_kept:
-        terminal.remark(f"Session {how.session_id} goes on: {len(conversation.messages)} messages.")
-        if how.system:
+        terminal.remark(f"Session {session_id} goes on: {len(conversation.messages)} messages.")
+        if system:
             terminal.remark("It has begun already, so --system is not sent; /clear begins it anew.")
     return conversation
 
@@ -118,12 +119,17 @@ class Repl:
             self._conversation.failed()
         else:
             self._conversation.add(text, answer.text, anew=answer.began_anew)
+            if answer.dropped_messages:
+                self._conversation.lost_some()
 
     def _refused(self, error: OpenGLMError) -> None:
         if not self._editor.on_terminal:
             self.exit_code = self.exit_code or exit_code_of(error)
         elif error.code == "PROMPT_TOO_LONG" and self._conversation.messages:
-            self._terminal.remark("The whole conversation counts with each question; /clear begins it anew.")
+            self._terminal.remark(
+                "The whole conversation counts with each question; /clear begins it anew, /rewind takes back its last "
+                "turn, and with --drop-oldest a chat drops its oldest ones."
+            )
 
     def _ask(self, text: str, answer: Answer, options: dict[str, Any]) -> None:
         stream = self._client.stream(messages=self._conversation.messages_with(text), **options)

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autoglmctl.conversation import Conversation
     from autoglmctl.terminal import Terminal
 
 HELP = """\
 /help          this list
 /clear         forget the conversation; the system message stays
+/rewind        take back the last question and its answer
+/fork NAME     keep what was said so far as another session, too
 /system TEXT   set the system message; without TEXT, show it
 /save FILE     write the conversation; JSON if FILE ends in .json, else Markdown.
                Replaces what this chat has saved, and no other file
@@ -33,6 +37,8 @@ class ChatCommands:
         self._known = {
             "/help": self._help,
             "/clear": self._clear,
+            "/rewind": self._rewind,
+            "/fork": self._fork,
             "/system": self._system,
             "/save": self._save,
             "/exit": self._exit,
@@ -53,14 +59,32 @@ class ChatCommands:
         self._terminal.remark(HELP)
 
     def _clear(self, _: str) -> None:
+        self._try(self._conversation.clear, "The conversation begins anew.")
+
+    def _rewind(self, _: str) -> None:
+        if not self._conversation.has_turns:
+            self._terminal.remark("There is nothing to take back.")
+            return
+        self._try(self._conversation.rewind, "The last question and its answer are taken back.")
+
+    def _fork(self, name: str) -> None:
+        if not name:
+            self._terminal.remark("Name the other session: /fork NAME")
+        elif not self._conversation.is_kept:
+            self._terminal.remark("Only a session can be forked: `autoglmctl chat --session NAME` begins one.")
+        else:
+            said = f"What was said so far is in session {name}, too; this chat goes on in its own."
+            self._try(lambda: self._conversation.fork(name), said)
+
+    def _try(self, change: Callable[[], None], said: str) -> None:
         from openglm import OpenGLMError
 
         try:
-            self._conversation.clear()
+            change()
         except OpenGLMError as error:
             self._terminal.remark(str(error))
         else:
-            self._terminal.remark("The conversation begins anew.")
+            self._terminal.remark(said)
 
     def _system(self, text: str) -> None:
         if text and self._conversation.is_kept:

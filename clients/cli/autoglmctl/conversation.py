@@ -42,6 +42,11 @@ class Conversation:
         """Whether the daemon knows what was said."""
         return self._kept is not None and bool(self._turns)
 
+    @property
+    def has_turns(self) -> bool:
+        """Whether anything was asked."""
+        return bool(self._turns)
+
     def messages_with(self, question: str) -> list[Turn]:
         """What the next request sends. The question becomes a turn with its answer."""
         return [*(() if self.is_kept else self.messages), _turn("user", question)]
@@ -70,6 +75,23 @@ class Conversation:
             except OpenGLMError:
                 # It will say so again at the next question.
                 return
+
+    def lost_some(self) -> None:
+        """The daemon has dropped the oldest messages of what it keeps."""
+        self.failed()
+
+    def rewind(self) -> None:
+        """Take back the last question and its answer. Raises OpenGLMError where the daemon does not."""
+        if self._kept is not None:
+            self._kept.rewind()
+            self._turns = self._kept.told()
+        else:
+            del self._turns[-2:]
+
+    def fork(self, name: str) -> None:
+        """Have the daemon keep it under another name, too. Raises OpenGLMError."""
+        if self._kept is not None:
+            self._kept.fork(name)
 
     def clear(self) -> None:
         """Forget all turns; the system message stays. Raises OpenGLMError where the daemon does not forget them."""

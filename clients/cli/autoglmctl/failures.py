@@ -12,8 +12,8 @@ from autoglmctl import exit_codes
 from autoglmctl.terminal import fitted, forget, write_to_stderr
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
-_ALL_ERRORS = {"openglm": "OpenGLMError", "autoglmd.errors": "AutoglmError"}
-_REQUEST_ERRORS = {"openglm": "RequestError", "autoglmd.errors": "RequestError"}
+_ALL_ERRORS = {"openglm": "OpenGLMError", "autoglmd.errors.base": "AutoglmError"}
+_REQUEST_ERRORS = {"openglm": "RequestError", "autoglmd.errors.request": "RequestError"}
 
 
 class CommandError(Exception):

@@ -1,24 +1,22 @@
 """autoglmctl generate: one prompt, and its answer as it comes."""
 
 import sys
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
 
 from autoglmctl import exit_codes
-from autoglmctl.answers import Answer, JsonAnswer, JsonLines, TextAnswer
+from autoglmctl.answering import new_answer, show
 from autoglmctl.failures import CommandError
-from autoglmctl.interruption import cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
-from autoglmctl.options import SESSION_HELP, ModelOption, SamplingOptions
+from autoglmctl.options import ModelOption, SamplingOptions, SessionOption
 
-_NOT_OF_THE_REQUEST = ("raw", "system", "stats", "stream")
+_NOT_OF_THE_REQUEST = ("drop_oldest", "raw", "system", "stats", "stream")
 
 
 @dataclass(frozen=True)
-class RequestOptions:
+class RequestOptions(SessionOption):
     """What else a request may say, and how its answer is shown."""
 
     stop: Annotated[
@@ -27,7 +25,6 @@ class RequestOptions:
     logprobs: Annotated[
         int | None, typer.Option(help="Also print each token's log probability and N alternatives.", metavar="N")
     ] = None
-    session_id: Annotated[str | None, typer.Option("--session", help=SESSION_HELP, metavar="NAME")] = None
     request_id: Annotated[str | None, typer.Option(help="A name for this request.", metavar="ID")] = None
     timeout: Annotated[float | None, typer.Option(help="Give up after this many seconds.")] = None
     system: Annotated[str | None, typer.Option(help="A system message before the prompt.")] = None
@@ -45,18 +42,13 @@ def generate(
 ) -> None:
     """Ask, and print the answer as it comes.
 
-    The prompt is sent as a user's message, through the model's chat template. Ctrl-C ends the generation.
+    The prompt is sent as a user's message, through the model's chat template. Ctrl-C ends the generation. If the daemon
+    ends meanwhile, and is started again within a minute, the answer goes on where it was.
     """
     options = asdict(model) | sampling.given() | _request(how)
-    answer = _answer(invocation, how)
-    try:
-        _ask(invocation, answer, _input(prompt, how) | options)
-    except KeyboardInterrupt:
-        invocation.terminal.remark("(stopped)")
-        raise
-    if answer.was_cancelled:
-        # By its request id, or by the daemon's operator: half an answer is no success.
-        raise typer.Exit(exit_codes.ERROR)
+    answer = new_answer(invocation, stats=how.stats, stream=how.stream)
+    request = _input(prompt, how) | options
+    show(invocation, answer, lambda client: client.stream(**request))
 
 
 def read_prompt(prompt: str) -> str:
@@ -65,15 +57,6 @@ def read_prompt(prompt: str) -> str:
     if not text:
         raise CommandError("Say something: the prompt is empty.", exit_codes.USAGE)
     return text
-
-
-def _ask(invocation: Invocation, answer: Answer, request: dict[str, Any]) -> None:
-    with invocation.client() as client:
-        stream = client.stream(**request)
-        with cancelled_by_ctrl_c(stream.cancel), closing(answer), stream:
-            for event in stream:
-                answer.add(event)
-            answer.finish()
 
 
 def _standard_input() -> str:
@@ -95,12 +78,5 @@ def _input(prompt: str, how: RequestOptions) -> dict[str, Any]:
 
 
 def _request(how: RequestOptions) -> dict[str, Any]:
-    return {name: value for name, value in asdict(how).items() if name not in _NOT_OF_THE_REQUEST and value is not None}
-
-
-def _answer(invocation: Invocation, how: RequestOptions) -> Answer:
-    if how.stream and not invocation.json:
-        raise CommandError("--stream is for --json; text always comes as it is made.", exit_codes.USAGE)
-    if not invocation.json:
-        return TextAnswer(invocation.terminal, stats=how.stats)
-    return JsonLines(invocation.terminal) if how.stream else JsonAnswer(invocation.terminal)
+    given = {name: value for name, value in asdict(how).items() if name not in _NOT_OF_THE_REQUEST}
+    return {name: value for name, value in given.items() if value is not None} | how.given()

@@ -10,11 +10,16 @@ from autoglmctl.failures import CommandError
 from autoglmctl.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from autoglmctl.options import GlobalOptions
     from openglm import AsyncClient, Client, OpenGLMError, RetryPolicy, Tls
+
+_WAITING = {
+    "MODEL_NOT_READY": "waiting for the model to load ...",
+    "CONNECTION_LOST": "connection lost; waiting for the daemon ...",
+    "DRAINING": "the daemon is stopping; waiting for the next one ...",
+}
 
 
 @dataclass(frozen=True)
@@ -58,19 +63,12 @@ class Invocation:
     def _patience(self) -> RetryPolicy:
         from openglm import RetryPolicy
 
-        return RetryPolicy(before_wait=self._loading_remark())
+        return RetryPolicy(before_wait=self._say_why)
 
-    def _loading_remark(self) -> Callable[[OpenGLMError, float], None]:
-        """Says once, to a person, why nothing comes."""
-        said = False
-
-        def remark(error: OpenGLMError, _seconds: float) -> None:
-            nonlocal said
-            if error.code == "MODEL_NOT_READY" and not (said or self.json):
-                self.terminal.remark("waiting for the model to load ...")
-                said = True
-
-        return remark
+    def _say_why(self, error: OpenGLMError, _seconds: float) -> None:
+        reason = _WAITING.get(error.code)
+        if reason and not self.json:
+            self.terminal.remark_wait(reason)
 
     def show(self, value: Any, table: Any) -> None:
         """Print `value` as JSON, or call `table` for what people read."""

@@ -27,6 +27,14 @@ class KeptSession:
             return []
         return [asdict(message) for message in session.messages]
 
+    def rewind(self) -> None:
+        """Have the daemon take back the last turn. Raises OpenGLMError."""
+        self._client.rewind_session(self.session_id)
+
+    def fork(self, name: str) -> None:
+        """Have the daemon keep a copy. Raises OpenGLMError."""
+        self._client.fork_session(self.session_id, name)
+
     def forget(self) -> None:
         """Have the daemon forget it. Gone already is what was wanted. Raises OpenGLMError."""
         from openglm import SessionNotFoundError

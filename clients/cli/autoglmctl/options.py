@@ -6,11 +6,14 @@ from typing import Annotated, Any, Self
 
 import typer
 
-from autoglmctl.completion import complete_model
+from autoglmctl.completion import complete_model, complete_session
 
 CONNECTION = "Connection"
 SAMPLING = "Sampling"
 SESSION_HELP = "Go on with the conversation of this name, which the daemon keeps; a new name begins one."
+SessionArgument = Annotated[
+    str, typer.Argument(help="The session's name.", metavar="NAME", autocompletion=complete_session)
+]
 
 
 def _option(*names: str, text: str, panel: str | None = None, **more: Any) -> Any:
@@ -82,6 +85,25 @@ class ModelOption:
             "--model", "-m", text="A served model's name; the daemon's default without.", autocompletion=complete_model
         ),
     ] = ""
+
+
+@dataclass(frozen=True)
+class SessionOption:
+    """Which conversation, and what happens when it has grown too long."""
+
+    session_id: Annotated[
+        str | None,
+        typer.Option("--session", help=SESSION_HELP, metavar="NAME", autocompletion=complete_session),
+    ] = None
+    drop_oldest: Annotated[
+        bool,
+        typer.Option("--drop-oldest", help="Drop the oldest turns when the context is full, instead of refusing."),
+    ] = False
+
+    def given(self) -> dict[str, Any]:
+        """What the command line said, by the client's names."""
+        session = {"session_id": self.session_id} if self.session_id else {}
+        return session | ({"overflow": "drop_oldest"} if self.drop_oldest else {})
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def _flattened(command: Command, parameters: list[inspect.Parameter], doc: str |
         command(**{item.name: _argument(item, values) for item in parameters})
 
     shown = [each for item in parameters for each in _spread(item)]
-    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]  # `inspect` asks for it
     run.__annotations__ = {item.name: item.annotation for item in shown}
     run.__doc__ = flowing(doc)
     return run

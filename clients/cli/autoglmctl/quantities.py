@@ -4,6 +4,11 @@ _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
 _UNIT_STEP = 1000
 
 
+def counted(count: int, noun: str) -> str:
+    """1 and "turn" become "1 turn", 2 of them "2 turns"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def byte_count(count: float) -> str:
     """Decimal units, three digits: 12345678 becomes "12.3 MB"."""
     for unit in _BYTE_UNITS:

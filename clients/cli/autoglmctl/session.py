@@ -1,12 +1,22 @@
-"""autoglmctl session: list, show and delete the conversations that the daemon keeps."""
+"""autoglmctl session: the conversations that the daemon keeps."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
 
+from autoglmctl.answering import new_answer, show
 from autoglmctl.invocation import Invocation
+from autoglmctl.options import SessionArgument
+from autoglmctl.quantities import counted
 
-SessionArgument = Annotated[str, typer.Argument(help="The session's name.", metavar="NAME")]
+
+@dataclass(frozen=True)
+class Place:
+    """Where to cut a conversation."""
+
+    at_token: Annotated[int | None, typer.Option(help="Keep this many tokens.", metavar="N", show_default=False)] = None
+    at_turn: Annotated[int | None, typer.Option(help="Keep this many turns.", metavar="N", show_default=False)] = None
 
 
 def list_sessions(invocation: Invocation) -> None:
@@ -44,3 +54,43 @@ def delete_session(invocation: Invocation, session_id: SessionArgument) -> None:
     with invocation.client() as client:
         client.delete_session(session_id)
     invocation.show({"deleted": session_id}, lambda: (f"Session {session_id} is gone.",))
+
+
+def resume_session(
+    invocation: Invocation,
+    session_id: SessionArgument,
+    *,
+    stream: Annotated[bool, typer.Option("--stream", help="With --json: one line per event, as they come.")] = False,
+) -> None:
+    """Print a conversation's last answer from its beginning, and go on with it where it broke off.
+
+    For who lost the terminal in which it was being printed.
+    """
+    show(invocation, new_answer(invocation, stream=stream), lambda client: client.resume(session_id))
+
+
+def fork_session(
+    invocation: Invocation,
+    session_id: SessionArgument,
+    new_session_id: Annotated[str, typer.Argument(help="The new session's name.", metavar="NEW")],
+    place: Place,
+) -> None:
+    """Begin another conversation with what this one says, or the first part of it.
+
+    `show` lists the end of each turn.
+    """
+    with invocation.client() as client:
+        info = client.fork_session(session_id, new_session_id, **asdict(place))
+    said = f"Session {new_session_id} begins with {counted(info.turns, 'turn')}, {counted(info.tokens, 'token')}."
+    invocation.show(info, lambda: (said,))
+
+
+def rewind_session(invocation: Invocation, session_id: SessionArgument, place: Place) -> None:
+    """Take back a conversation's last turn, or everything behind a place.
+
+    `show` lists the end of each turn.
+    """
+    with invocation.client() as client:
+        info = client.rewind_session(session_id, **asdict(place))
+    said = f"Session {session_id} has {counted(info.turns, 'turn')}, {counted(info.tokens, 'token')}."
+    invocation.show(info, lambda: (said,))

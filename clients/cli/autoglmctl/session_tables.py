@@ -15,7 +15,7 @@ from autoglmctl.terminal import visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from openglm import Session, SessionInfo
+    from openglm import Session, SessionInfo, Turn
 
 
 def session_overview(sessions: Iterable[SessionInfo]) -> Table:
@@ -42,15 +42,24 @@ def session_page(session: Session) -> Iterator[Any]:
         {
             "model": info.model,
             "turns": info.turns,
-            "tokens": info.tokens,
+            "tokens": f"{info.tokens}, {info.cached_tokens} of them computed",
             "on disk": byte_count(info.disk_bytes),
             "created": _local(info.created),
             "last used": _local(info.last_used),
             "expires": _local(info.expires),
         },
     )
+    if session.turns:
+        yield _turns_table(session.turns)
     for message in session.messages:
         yield Text.assemble((f"{message.role}: ", "bold"), visible(message.content))
+
+
+def _turns_table(turns: Iterable[Turn]) -> Table:
+    table = columns("Turns", "turn", "answer's tokens", "messages so far")
+    for turn in turns:
+        table.add_row(str(turn.number), f"{turn.answer_start} to {turn.end}", str(turn.messages))
+    return table
 
 
 def _since(moment: datetime) -> str:

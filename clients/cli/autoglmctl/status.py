@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoglmctl.invocation import Invocation
-from autoglmctl.quantities import byte_count, duration, rate
+from autoglmctl.quantities import byte_count, counted, duration, rate
 
 if TYPE_CHECKING:
-    from openglm import Client, DaemonStatus, EngineStatus
+    from openglm import Client, DaemonStatus, EngineStatus, SessionsStatus
 
 _PAUSE_SECONDS = 0.1
 
@@ -46,6 +46,7 @@ def _when_serving(connect: Callable[[], Client], deadline: float) -> DaemonStatu
             # A socket is its daemon's alone until it has been opened to its group.
             if late:
                 raise
+        # Who is not there yet cannot tell when he will be.
         time.sleep(_PAUSE_SECONDS)
 
 
@@ -58,11 +59,28 @@ def _tables(answer: DaemonStatus) -> Iterator[Any]:
     )
     yield f"onnxruntime {answer.onnxruntime_version} with {', '.join(answer.available_providers)}"
     yield f"{answer.open_streams} open streams, {answer.refused} refused since the start"
+    if answer.sessions is not None:
+        yield from _session_lines(answer.sessions)
     yield ""
     yield from model_overview(answer.models)
     if answer.engines:
         yield ""
         yield _engine_table(answer.engines)
+
+
+def _session_lines(kept: SessionsStatus) -> Iterator[str]:
+    on_disk = f"{counted(kept.sessions, 'session')}, {byte_count(kept.disk_bytes)} on disk"
+    yield f"{on_disk}; {kept.memory_sessions} in memory, {byte_count(kept.memory_bytes)}"
+    found = kept.from_rows + kept.from_memory + kept.from_disk
+    if found or kept.misses:
+        where = f"{kept.from_rows} from rows, {kept.from_memory} from memory, {kept.from_disk} from disk"
+        yield (
+            f"{counted(found, 'request')} went on from what was kept ({where}), {kept.misses} found less than there "
+            f"could have been; {counted(kept.resumed, 'answer')} taken up again"
+        )
+    if kept.unsaved_sessions:
+        unsaved = f"unsaved: {counted(kept.unsaved_sessions, 'session')}, for {duration(kept.unsaved_seconds)}"
+        yield f"{unsaved}; {counted(kept.failed_saves, 'save')} failed"
 
 
 def _engine_table(engines: tuple[EngineStatus, ...]) -> Any:

@@ -29,8 +29,14 @@ def visible(text: str) -> str:
 class Terminal:
     """The two output streams of this process. rich is imported when something needs it."""
 
+    def __init__(self) -> None:
+        self._line_is_open = False
+        self._waits_for = ""
+
     def write(self, text: str) -> None:
         """Write a piece of an answer, at once; on a screen without control characters."""
+        self._line_is_open = not text.endswith("\n")
+        self._waits_for = ""
         sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
 
@@ -56,7 +62,17 @@ class Terminal:
         """Write a line for people to stderr, dimmed on a screen."""
         screen = sys.stderr.isatty() and "NO_COLOR" not in os.environ
         text = fitted(text, sys.stderr)
+        if self._line_is_open and sys.stdout.isatty() and sys.stderr.isatty():
+            # Both are one screen, and an answer stands in the middle of a line.
+            self._line_is_open = False
+            write_to_stderr("\n")
         write_to_stderr(f"\x1b[2m{text}\x1b[0m\n" if screen else f"{text}\n")
+
+    def remark_wait(self, reason: str) -> None:
+        """Remark why nothing comes; once until more of an answer has come, or there is another reason."""
+        if reason != self._waits_for:
+            self._waits_for = reason
+            self.remark(reason)
 
     @property
     def shows_progress(self) -> bool:
@@ -91,6 +107,11 @@ def forget(stream: TextIO) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
+
+
+def is_closed(stream: TextIO) -> bool:
+    """Whether the caller has closed it: then `main` has put the null device in its place, by its name."""
+    return getattr(stream, "name", "") == os.devnull
 
 
 def fitted(text: str, stream: TextIO) -> str:

@@ -18,6 +18,8 @@ from openglm._channel import Tls
 from openglm._client import Client
 from openglm._errors import (
     AccessDeniedError,
+    AnswerGoneError,
+    AnswerNotFoundError,
     CapacityError,
     ClientClosedError,
     ConnectionLostError,
@@ -46,9 +48,13 @@ from openglm._errors import (
     RequestIdInUseError,
     SessionBusyError,
     SessionError,
+    SessionExistsError,
+    SessionLockedError,
     SessionNewerError,
     SessionNotFoundError,
     TokenizerError,
+    TransfersBusyError,
+    TransferStalledError,
     UnavailableError,
 )
 from openglm._events import CompletionBuilder
@@ -63,12 +69,9 @@ from openglm._models import (
     Finished,
     FinishReason,
     Logprob,
-    Message,
     ModelInfo,
     ModelState,
     PrefillProgress,
-    Session,
-    SessionInfo,
     Started,
     Timings,
     Token,
@@ -77,13 +80,18 @@ from openglm._models import (
     Usage,
 )
 from openglm._retry import NO_RETRIES, RetryPolicy
+from openglm._session_export import AsyncSessionExport, SessionExport
+from openglm._session_models import Message, Session, SessionInfo, SessionsStatus, Turn
 from openglm._stream import CompletionStream
 
 __all__ = [
     "NO_RETRIES",
     "AccessDeniedError",
+    "AnswerGoneError",
+    "AnswerNotFoundError",
     "AsyncClient",
     "AsyncCompletionStream",
+    "AsyncSessionExport",
     "AutoGLM",
     "CacheMiss",
     "CacheTier",
@@ -133,9 +141,13 @@ __all__ = [
     "Session",
     "SessionBusyError",
     "SessionError",
+    "SessionExistsError",
+    "SessionExport",
     "SessionInfo",
+    "SessionLockedError",
     "SessionNewerError",
     "SessionNotFoundError",
+    "SessionsStatus",
     "Started",
     "Timings",
     "Tls",
@@ -143,6 +155,9 @@ __all__ = [
     "TokenLogprobs",
     "TokenizedText",
     "TokenizerError",
+    "TransferStalledError",
+    "TransfersBusyError",
+    "Turn",
     "UnavailableError",
     "Usage",
 ]

@@ -8,25 +8,28 @@ from typing import Any, Self
 
 import grpc
 
+from openglm._answer_calls import StreamCall
 from openglm._cancellation import CANCELLED_HERE, typed_cancellation
 from openglm._errors import OpenGLMError, RequestCancelledError
-from openglm._events import CompletionBuilder, StreamState
-from openglm._models import Completion, Event, Token
+from openglm._events import CompletionBuilder
+from openglm._models import Completion, Event, Finished, Token
+from openglm._stream_state import StreamState
 
 
 class AsyncCompletionStream(AsyncIterator[Event]):
     """The events of one answer: Started, PrefillProgress on long prompts, Token, and one Finished.
 
-    Where the daemon ends it by an error or a deadline, Finished comes first, and the error after it. Leaving it as an
-    async context manager, `cancel`, or cancelling the task that reads it ends the generation in the daemon within one
-    step. The call is made at the first `anext`.
+    An answer whose connection or daemon is lost goes on as soon as the daemon is back; see RetryPolicy. Where the
+    daemon ends it by an error or a deadline, Finished comes first, and the error after it. Leaving it as an async
+    context manager, `cancel`, or cancelling the task that reads it ends the generation in the daemon within one step.
+    The call is made at the first `anext`.
 
     Iterating raises OpenGLMError subclasses; RequestCancelledError after `cancel`.
     """
 
     def __init__(
         self,
-        open_call: Callable[[float | None], Any],
+        open_call: Callable[[StreamCall, float | None], Any],
         state: StreamState,
         to_error: Callable[[grpc.RpcError], OpenGLMError],
         sleep: Callable[[float], Awaitable[object]] | None,
@@ -39,20 +42,31 @@ class AsyncCompletionStream(AsyncIterator[Event]):
         self._cancelled = asyncio.Event()
 
     async def __anext__(self) -> Event:
-        event = None
-        while event is None:
-            try:
-                event = await self._read()
-                continue
-            except grpc.RpcError as failure:
-                error = self._to_error(failure)
-            event = self._state.cut_off(error)
+        while True:
+            event = await self._step()
             if event is not None:
-                break
-            # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
-            await (self._sleep or self._wait_cancelled)(self._state.delay_after(error))
-            self._call = None
-        return event
+                return event
+
+    async def _step(self) -> Event | None:
+        """One message, or what its absence means; `None` where the caller need not see it."""
+        error: OpenGLMError | None
+        try:
+            message = await self._receive()
+        except grpc.RpcError as failure:
+            error = self._to_error(failure)
+        else:
+            if message is not grpc.aio.EOF:
+                return self._state.read(message)
+            error = self._state.cut_short()
+        # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
+        after = None if error is None else self._state.settle(error)
+        if after is None:
+            raise StopAsyncIteration
+        if isinstance(after, Finished):
+            return after
+        await (self._sleep or self._wait_cancelled)(after)
+        self._call = None
+        return None
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,17 +95,14 @@ class AsyncCompletionStream(AsyncIterator[Event]):
             builder.add(event)
         return builder.build()
 
-    async def _read(self) -> Event | None:
+    async def _receive(self) -> Any:
+        self._state.check_over()
         if self._cancelled.is_set():
             raise RequestCancelledError(CANCELLED_HERE)
         if self._call is None:
-            self._call = self._open_call(self._state.remaining())
+            self._call = self._state.open(self._open_call)
         with typed_cancellation(self._call):
-            message = await self._call.read()
-        if message is grpc.aio.EOF:
-            self._state.check_end()
-            raise StopAsyncIteration
-        return self._state.read(message)
+            return await self._call.read()
 
     async def _wait_cancelled(self, limit_seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -11,8 +11,10 @@ from openglm._calls import GenerateOptions, MessageLike
 from openglm._client import Client
 from openglm._errors import ModelMissingError, RequestCancelledError, UnavailableError
 from openglm._local_daemon import LocalDaemon, toml_string
-from openglm._models import Completion, Finished, FinishReason, Message, Token
+from openglm._models import Completion, Finished, FinishReason, Token
+from openglm._retry import RetryPolicy
 from openglm._running_daemon import connect_running
+from openglm._session_models import Message
 from openglm._state_folder import state_folder
 
 _EMBEDDED = "glm-small"
@@ -57,7 +59,8 @@ class AutoGLM:
         running = None if is_folder else connect_running(address, self._model, device, start_timeout)
         if running is None:
             self._daemon = _start_own(self._model, device, start_timeout)
-            self._model, running = "", Client(self._daemon.address.target)
+            # Nobody starts that one again, so that a broken answer need not wait for it.
+            self._model, running = "", Client(self._daemon.address.target, retry=RetryPolicy(resume_seconds=0))
         self._client = running
 
     @property

@@ -1,15 +1,18 @@
 """The requests, built from what the caller said. No I/O: both kinds of client send what this file makes."""
 
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 
 from openglm import _convert
+from openglm._answer_calls import AnswerAlone, AnswerCalls, AnswerInSession, AnswerOfBefore, Metadata
 from openglm._connection import Connection
-from openglm._fields import bad, check_timeout, unfit
-from openglm._models import DaemonStatus, Message, ModelInfo, Session, SessionInfo, TokenizedText
+from openglm._fields import bad, check_timeout, extend, fill
+from openglm._models import DaemonStatus, ModelInfo, TokenizedText
 from openglm._readiness import ready
-from openglm.v1 import admin_pb2, inference_pb2, models_pb2, sessions_pb2
+from openglm._session_models import Message
+from openglm.v1 import admin_pb2, inference_pb2, models_pb2
 
 MessageLike = Message | Mapping[str, str]
 T = TypeVar("T")
@@ -25,6 +28,10 @@ _SAMPLING = (
     "seed",
     "logprobs",
 )
+_OVERFLOWS = {
+    "refuse": inference_pb2.OVERFLOW_REFUSE,
+    "drop_oldest": inference_pb2.OVERFLOW_DROP_OLDEST,
+}
 _PLAIN = ("request_id", "model", "max_tokens", "session_id", "ignore_eos")
 
 
@@ -35,7 +42,9 @@ class GenerateOptions(TypedDict, total=False):
     `presence_penalty` and `frequency_penalty` are in [-2, 2]; the same `seed` gives the same answer; `logprobs` is
     how many alternatives to report per token (0 to 20). `stop` is one string or up to 16. `timeout` is in seconds
     and spans the whole call, retries included. `traceparent` is a W3C trace context to be part of.
-    With a `session_id` the daemon keeps the conversation, and only what is new is sent.
+    With a `session_id` the daemon keeps the conversation, and only what is new is sent. `overflow` is what happens to
+    a conversation that has outgrown the context: "refuse" (the default) or "drop_oldest" (turns). Without a
+    `request_id` one is drawn.
     """
 
     model: str | None
@@ -53,6 +62,7 @@ class GenerateOptions(TypedDict, total=False):
     session_id: str | None
     request_id: str | None
     ignore_eos: bool | None
+    overflow: Literal["refuse", "drop_oldest"] | None
     timeout: float | None
     traceparent: str | None
 
@@ -68,24 +78,30 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class GenerateCall:
-    """One Generate call, ready to be sent, any number of times."""
+    """What the caller asked, and how long it may take."""
 
     request: inference_pb2.GenerateRequest
     timeout: float | None
-    metadata: tuple[tuple[str, str], ...]
+    metadata: Metadata
 
-    def start(self, connection: Connection, timeout: float | None) -> Any:
-        """Make the call, of the connection's kind; `timeout` in seconds."""
-        return connection.start("Generate", self.request, timeout, self.metadata)
+    def answer(self) -> AnswerCalls:
+        """The calls that its answer may take."""
+        if self.request.session_id:
+            return AnswerInSession(self.request, self.metadata)
+        return AnswerAlone(self.request, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class UnaryCall(Generic[T]):
-    """One question with one answer: which method, what to send, and how to read what comes back."""
+    """One question with one answer: which method, what to send, and how to read what comes back.
+
+    One that `changes` something is not asked again where it may have been heard.
+    """
 
     method: str
     request: Any
     read: Callable[[Any], T]
+    changes: bool = False
 
     def start(self, connection: Connection, timeout: float | None) -> Any:
         """Make the call; what comes back is the answer, or awaits it."""
@@ -106,11 +122,22 @@ def generate(prompt: Prompt, options: GenerateOptions) -> GenerateCall:
     given = {name: value for name, value in options.items() if value is not None}
     request = inference_pb2.GenerateRequest()
     _fill_input(request, prompt)
-    _fill(request.sampling, {name: given[name] for name in _SAMPLING if name in given})
-    _fill(request, {name: given[name] for name in _PLAIN if name in given})
+    fill(request.sampling, {name: given[name] for name in _SAMPLING if name in given})
+    fill(request, {name: given[name] for name in _PLAIN if name in given})
+    # By this name the answer is known to a daemon that has been started anew.
+    request.request_id = request.request_id or uuid.uuid4().hex
+    if "overflow" in given:
+        request.overflow = _overflow(given["overflow"])
     _fill_stop(request, given.get("stop", ()))
     trace = given.get("traceparent")
     return GenerateCall(request, options.get("timeout"), (("traceparent", str(trace)),) if trace else ())
+
+
+def resume(session_id: str, after_token: int, request_id: str | None) -> AnswerOfBefore:
+    """Build a Resume call. Raises InvalidArgumentError."""
+    request = inference_pb2.ResumeRequest()
+    fill(request, {"session_id": session_id, "after_token": after_token, "request_id": request_id or ""})
+    return AnswerOfBefore(request)
 
 
 def tokenize(prompt: Prompt, model: str) -> UnaryCall[TokenizedText]:
@@ -119,14 +146,14 @@ def tokenize(prompt: Prompt, model: str) -> UnaryCall[TokenizedText]:
     if prompt.token_ids is not None:
         raise bad("token_ids", "these are token ids already")
     _fill_input(request, prompt)
-    _fill(request, {"model": model})
+    fill(request, {"model": model})
     return UnaryCall("Tokenize", request, _convert.tokenized)
 
 
 def cancel(request_id: str) -> UnaryCall[bool]:
     """Build a Cancel call."""
     request = inference_pb2.CancelRequest()
-    _fill(request, {"request_id": request_id})
+    fill(request, {"request_id": request_id})
     return UnaryCall("Cancel", request, _convert.cancelled)
 
 
@@ -138,7 +165,7 @@ def models() -> UnaryCall[tuple[ModelInfo, ...]]:
 def model(name: str) -> UnaryCall[ModelInfo]:
     """Build a GetModel call; an empty name is the daemon's default model."""
     request = models_pb2.GetModelRequest()
-    _fill(request, {"name": name})
+    fill(request, {"name": name})
     return UnaryCall("GetModel", request, _convert.model)
 
 
@@ -146,25 +173,6 @@ def ready_model(name: str) -> UnaryCall[ModelInfo]:
     """Build a GetModel call whose answer is an error as long as the model cannot be asked."""
     call = model(name)
     return UnaryCall(call.method, call.request, lambda answer: ready(call.read(answer)))
-
-
-def sessions() -> UnaryCall[tuple[SessionInfo, ...]]:
-    """Build a ListSessions call."""
-    return UnaryCall("ListSessions", sessions_pb2.ListSessionsRequest(), _convert.sessions)
-
-
-def session(session_id: str) -> UnaryCall[Session]:
-    """Build a GetSession call."""
-    request = sessions_pb2.GetSessionRequest()
-    _fill(request, {"session_id": session_id})
-    return UnaryCall("GetSession", request, _convert.session)
-
-
-def delete_session(session_id: str) -> UnaryCall[None]:
-    """Build a DeleteSession call."""
-    request = sessions_pb2.DeleteSessionRequest()
-    _fill(request, {"session_id": session_id})
-    return UnaryCall("DeleteSession", request, lambda _: None)
 
 
 def status() -> UnaryCall[DaemonStatus]:
@@ -177,14 +185,14 @@ def _fill_input(request: Any, prompt: Prompt) -> None:
     if len(given) != 1:
         raise bad("prompt", f"give exactly one of prompt, messages and token_ids; got {len(given)}")
     if prompt.text is not None:
-        _fill(request, {"prompt": prompt.text})
+        fill(request, {"prompt": prompt.text})
     elif prompt.messages is not None:
         request.chat.SetInParent()
         for index, message in enumerate(prompt.messages):
-            _fill(request.chat.messages.add(), _turn(message), f"messages[{index}].")
+            fill(request.chat.messages.add(), _turn(message), f"messages[{index}].")
     else:
         request.token_ids.SetInParent()
-        _extend(request.token_ids.ids, prompt.token_ids, "token_ids")
+        extend(request.token_ids.ids, prompt.token_ids, "token_ids")
 
 
 def _turn(message: MessageLike) -> dict[str, Any]:
@@ -195,20 +203,11 @@ def _turn(message: MessageLike) -> dict[str, Any]:
     raise bad("messages", f"a message has a role and a content; got {message!r}")
 
 
+def _overflow(wanted: object) -> inference_pb2.Overflow:
+    if wanted not in _OVERFLOWS:
+        raise bad("overflow", f"is one of {', '.join(_OVERFLOWS)}; got {wanted!r}")
+    return _OVERFLOWS[str(wanted)]
+
+
 def _fill_stop(request: inference_pb2.GenerateRequest, stop: object) -> None:
-    _extend(request.stop, [stop] if isinstance(stop, str) else stop, "stop")
-
-
-def _fill(message: Any, values: Mapping[str, Any], prefix: str = "") -> None:
-    for name, value in values.items():
-        try:
-            setattr(message, name, value)
-        except (TypeError, ValueError) as error:
-            raise unfit(prefix + name, value, error) from None
-
-
-def _extend(field: Any, values: Any, name: str) -> None:
-    try:
-        field.extend(values)
-    except (TypeError, ValueError) as error:
-        raise unfit(name, values, error) from None
+    extend(request.stop, [stop] if isinstance(stop, str) else stop, "stop")

@@ -2,21 +2,27 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 import grpc
 
-from openglm import _calls
+from openglm import _calls, _convert, _session_calls
+from openglm._answer_calls import AnswerCalls
 from openglm._calls import GenerateOptions, MessageLike, Prompt, UnaryCall
 from openglm._channel import Tls
 from openglm._endpoint import Endpoint
 from openglm._errors import ModelNotReadyError
-from openglm._events import StreamState
-from openglm._models import Completion, DaemonStatus, ModelInfo, Session, SessionInfo, TokenizedText
-from openglm._retry import Attempts, RetryPolicy
+from openglm._fields import check_timeout
+from openglm._models import Completion, DaemonStatus, ModelInfo, TokenizedText
+from openglm._retry import Attempts, RetryPolicy, surely_not_run
+from openglm._session_export import SessionExport
+from openglm._session_import import FileSource, Upload
+from openglm._session_models import Session, SessionInfo
 from openglm._stream import CompletionStream
+from openglm._stream_state import StreamState
 
 T = TypeVar("T")
 
@@ -43,7 +49,7 @@ class Client:
                 system's socket or the user's, whichever is there first.
             timeout: seconds for a whole call, retries included, where the call gives none; `None` for no limit.
             tls: needed for another machine, refused for a Unix socket.
-            retry: how often a refused call is tried again.
+            retry: how often a refused call is tried again, and how long a broken answer is taken up.
             sleep: waits between tries, in place of a wait that `cancel` ends; for tests.
 
         Raises:
@@ -79,12 +85,28 @@ class Client:
     ) -> CompletionStream:
         """Like `generate`, event by event. Best used as a context manager, which cancels what was not read."""
         call = _calls.generate(Prompt(prompt, messages, token_ids), options)
-        return CompletionStream(
-            lambda timeout: call.start(self._connection, timeout),
-            StreamState(self._endpoint.attempts(call.timeout)),
-            self._endpoint.error,
-            self._sleep,
-        )
+        return self._stream(call.answer(), call.timeout)
+
+    def resume(
+        self, session_id: str, after_token: int = 0, request_id: str | None = None, *, timeout: float | None = None
+    ) -> CompletionStream:
+        """A session's last answer once more, for who lost its first reader: those of its tokens behind `after_token`.
+
+        Answers of this client's own go on by themselves.
+
+        Args:
+            session_id: the session.
+            after_token: how many tokens are known already; they are not told again, but for those of a
+                piece of text that goes on behind them, which comes whole.
+            request_id: the answer's request; without it, whichever was the session's last.
+            timeout: seconds for the whole call.
+
+        Raises, while it is read:
+            SessionNotFoundError: there is no such session.
+            OpenGLMError: it has no such answer, or it can no longer be told as it was.
+        """
+        check_timeout(timeout)
+        return self._stream(_calls.resume(session_id, after_token, request_id), timeout)
 
     def chat(self, messages: Iterable[MessageLike], **options: Unpack[GenerateOptions]) -> Completion:
         """Answer a chat, rendered with the model's chat template."""
@@ -120,15 +142,69 @@ class Client:
 
     def sessions(self) -> tuple[SessionInfo, ...]:
         """The caller's conversations, the last used first."""
-        return self._ask(_calls.sessions())
+        return self._ask(_session_calls.sessions())
 
     def session(self, session_id: str) -> Session:
         """A conversation and what was said. Raises SessionNotFoundError."""
-        return self._ask(_calls.session(session_id))
+        return self._ask(_session_calls.session(session_id))
 
     def delete_session(self, session_id: str) -> None:
         """Forget a conversation, once the answer that it is giving is over. Raises SessionNotFoundError."""
-        self._ask(_calls.delete_session(session_id))
+        self._ask(_session_calls.delete_session(session_id))
+
+    def fork_session(
+        self, session_id: str, new_session_id: str, *, at_token: int | None = None, at_turn: int | None = None
+    ) -> SessionInfo:
+        """Begin another session with what this one says: all of it, its first tokens, or its first turns.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            SessionExistsError: there is one of the new name.
+            InvalidArgumentError: it cannot be cut there; `session` tells of its turns.
+        """
+        return self._ask(_session_calls.fork_session(session_id, new_session_id, at_token, at_turn))
+
+    def rewind_session(
+        self, session_id: str, *, at_token: int | None = None, at_turn: int | None = None
+    ) -> SessionInfo:
+        """Take back what a session says behind so many tokens or turns; its last turn, without either.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+            InvalidArgumentError: it cannot be cut there; `session` tells of its turns.
+        """
+        return self._ask(_session_calls.rewind_session(session_id, at_token, at_turn))
+
+    def export_session(self, session_id: str) -> SessionExport:
+        """A session as one file, not encrypted: an iterator of its bytes, with `save(path)`."""
+        call = _session_calls.export_session(session_id)
+        return SessionExport(
+            lambda timeout: call.start(self._connection, timeout),
+            self._endpoint.attempts(),
+            self._endpoint.error,
+            self._sleep,
+        )
+
+    def import_session(self, session_id: str, source: FileSource) -> SessionInfo:
+        """Begin a session with an exported one. Not tried again.
+
+        Args:
+            session_id: what to call it.
+            source: the file's path; or what has `read`; or pieces of bytes.
+
+        Raises:
+            SessionExistsError: there is one of that name.
+            InvalidArgumentError: the file is not whole, or no session's.
+            OSError: it cannot be read.
+        """
+        with closing(Upload(session_id, source)) as upload:
+            try:
+                answer = self._connection.start("ImportSession", upload, self._endpoint.timeout)
+            except grpc.RpcError as failure:
+                error: Exception = upload.failure or self._endpoint.error(failure)
+            else:
+                return _convert.changed_session(answer)
+        raise error
 
     def status(self) -> DaemonStatus:
         """The daemon's state and counters."""
@@ -150,6 +226,14 @@ class Client:
     ) -> None:
         self.close()
 
+    def _stream(self, calls: AnswerCalls, timeout: float | None) -> CompletionStream:
+        return CompletionStream(
+            lambda call, seconds: call.start(self._connection, seconds),
+            StreamState(calls, self._endpoint.attempts(timeout)),
+            self._endpoint.error,
+            self._sleep,
+        )
+
     def _ask(self, call: UnaryCall[T], attempts: Attempts | None = None) -> T:
         attempts = attempts or self._endpoint.attempts()
         while True:
@@ -159,4 +243,6 @@ class Client:
                 error = self._endpoint.error(failure)
             except ModelNotReadyError as unready:
                 error = unready
+            if call.changes and not surely_not_run(error):
+                raise error
             (self._sleep or time.sleep)(attempts.delay_after(error))

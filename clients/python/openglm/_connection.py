@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from google.protobuf.message import Message
-
 from openglm._errors import ClientClosedError
 from openglm.v1.admin_pb2_grpc import AdminStub
 from openglm.v1.inference_pb2_grpc import InferenceStub
@@ -24,10 +22,11 @@ class Connection:
             self._methods |= vars(stub(channel))
         self._closed = False
 
-    def start(
-        self, method: str, request: Message, timeout: float | None, metadata: Sequence[tuple[str, str]] = ()
-    ) -> Any:
-        """Make a call; `timeout` in seconds. Raises ClientClosedError after `close`."""
+    def start(self, method: str, request: Any, timeout: float | None, metadata: Sequence[tuple[str, str]] = ()) -> Any:
+        """Make a call with a message, or with an iterator of them; `timeout` in seconds.
+
+        Raises ClientClosedError after `close`.
+        """
         if self._closed:
             raise ClientClosedError("This client has been closed.", remedy="Make a new one.")
         return self._methods[method](request, timeout=timeout, metadata=metadata)

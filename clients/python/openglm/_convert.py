@@ -14,12 +14,9 @@ from openglm._models import (
     Finished,
     FinishReason,
     Logprob,
-    Message,
     ModelInfo,
     ModelState,
     PrefillProgress,
-    Session,
-    SessionInfo,
     Started,
     Timings,
     Token,
@@ -27,10 +24,15 @@ from openglm._models import (
     TokenLogprobs,
     Usage,
 )
+from openglm._session_models import Message, Session, SessionInfo, SessionsStatus, Turn
 from openglm.v1 import admin_pb2, inference_pb2, models_pb2, sessions_pb2
 
+_ChangedSession = (
+    sessions_pb2.ForkSessionResponse | sessions_pb2.RewindSessionResponse | sessions_pb2.ImportSessionResponse
+)
 
-def event(message: inference_pb2.GenerateResponse) -> Event | None:
+
+def event(message: inference_pb2.GenerateResponse | inference_pb2.ResumeResponse) -> Event | None:
     """The event in one message of a stream; `None` for a kind that a newer daemon may send."""
     match message.WhichOneof("event"):
         case "token":
@@ -73,6 +75,7 @@ def status(message: admin_pb2.StatusResponse) -> DaemonStatus:
             "available_providers": tuple(message.available_providers),
             "models": tuple(_model(item) for item in message.models),
             "engines": tuple(EngineStatus.from_proto(item) for item in message.engines),
+            "sessions": SessionsStatus.from_proto(message.sessions) if message.HasField("sessions") else None,
         }
     )
 
@@ -85,7 +88,12 @@ def sessions(message: sessions_pb2.ListSessionsResponse) -> tuple[SessionInfo, .
 def session(message: sessions_pb2.GetSessionResponse) -> Session:
     """The answer of GetSession."""
     said = tuple(Message(item.role, item.content) for item in message.messages)
-    return Session(_session(message.session), said)
+    return Session(_session(message.session), said, tuple(Turn.from_proto(item) for item in message.turns))
+
+
+def changed_session(message: _ChangedSession) -> SessionInfo:
+    """The answer of ForkSession, RewindSession and ImportSession."""
+    return _session(message.session)
 
 
 def _session(message: sessions_pb2.Session) -> SessionInfo:

@@ -8,13 +8,18 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 │   ├── RequestIdInUseError       `request_id`
 │   ├── SessionBusyError          `session_id`; a running request has it
 │   ├── SessionNotFoundError      `session_id`
+│   │   └── AnswerNotFoundError   or it has no such answer to take up; `request_id`
+│   ├── AnswerGoneError           it has, and it can no longer be told as it was; `session_id`, `request_id`
+│   ├── SessionExistsError        `session_id`
+│   ├── TransferStalledError      a session's file was sent, or taken, too slowly
 │   ├── NotSupportedError         this daemon does not do that
 │   └── MessageTooLargeError      more bytes than one message may have
 ├── CapacityError                 too much is asked at once; `retry_after`
-│   └── QueueFullError            `waiting`, `limit`
+│   ├── QueueFullError            `waiting`, `limit`
+│   └── TransfersBusyError        as many sessions are being exported and imported as may
 ├── UnavailableError              the daemon cannot serve this now; `retry_after`
 │   ├── DaemonNotRunningError     nobody answers at the address (also a ConnectionError)
-│   ├── ConnectionLostError       the connection broke under the call (also a ConnectionError)
+│   ├── ConnectionLostError       the connection broke for good; `received_tokens`, `waited_seconds` (a ConnectionError)
 │   ├── ModelNotReadyError        loading or preparing; `name`, `state`, `reason`
 │   │   └── ModelFailedError      it could not be loaded
 │   ├── DrainingError             the daemon is stopping
@@ -26,7 +31,8 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 │   ├── TokenizerError
 │   └── DeviceUnavailableError
 ├── SessionError                  a conversation on the daemon's disk cannot be used
-│   └── SessionNewerError         a newer daemon wrote it
+│   ├── SessionNewerError         a newer daemon wrote it
+│   └── SessionLockedError        it is encrypted and the daemon has no key, or the other way about
 ├── AccessDeniedError             the socket or the daemon refuses this identity (also a PermissionError)
 ├── DeadlineExceededError         the timeout passed (also a TimeoutError)
 ├── RequestCancelledError         the call was cancelled: on this side, or the answer by its request id
@@ -35,47 +41,81 @@ OpenGLMError                      base; `code`, `message`, `remedy`, `retryable`
 └── DaemonError                   the daemon failed in a way that has no class of its own
 """
 
-from typing import ClassVar
+from openglm._error import NO_DETAILS, OpenGLMError, RequestError
+from openglm._model_errors import (
+    DeviceUnavailableError,
+    ModelCorruptError,
+    ModelError,
+    ModelMissingError,
+    ModelUnsupportedError,
+    TokenizerError,
+)
+from openglm._session_errors import (
+    AnswerGoneError,
+    AnswerNotFoundError,
+    SessionBusyError,
+    SessionError,
+    SessionExistsError,
+    SessionLockedError,
+    SessionNewerError,
+    SessionNotFoundError,
+    TransferStalledError,
+)
+from openglm._unavailable_errors import (
+    CapacityError,
+    ConnectionLostError,
+    DaemonNotRunningError,
+    DrainingError,
+    EngineFailedError,
+    ModelFailedError,
+    ModelNotReadyError,
+    QueueFullError,
+    TransfersBusyError,
+    UnavailableError,
+)
 
-from openglm._details import ErrorDetails
-
-NO_DETAILS = ErrorDetails()
-# An old daemon names no state; most likely it still loads.
-_LOADING = ("loading", "preparing", "")
-
-
-class OpenGLMError(Exception):
-    """Base of all errors that this library raises on purpose.
-
-    Attributes:
-        code: stable name for programs.
-        message: what happened, with the numbers.
-        remedy: what to do, where this side knows it; empty where the message says it.
-    """
-
-    code: ClassVar[str] = "UNKNOWN"
-
-    def __init__(self, message: str, details: ErrorDetails = NO_DETAILS, *, remedy: str = "") -> None:
-        super().__init__(f"{message} {remedy}".strip())
-        self.message = message
-        self.details = details
-        self.remedy = remedy
-
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds after which the daemon asks to be tried again, if it said so."""
-        return self.details.retry_after
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the same request may succeed a little later."""
-        return False
-
-
-class RequestError(OpenGLMError):
-    """The request cannot be served as it stands; sending it again changes nothing."""
-
-    code = "BAD_REQUEST"
+__all__ = [
+    "NO_DETAILS",
+    "AccessDeniedError",
+    "AnswerGoneError",
+    "AnswerNotFoundError",
+    "CapacityError",
+    "ClientClosedError",
+    "ConnectionLostError",
+    "DaemonError",
+    "DaemonNotRunningError",
+    "DaemonStartError",
+    "DeadlineExceededError",
+    "DeviceUnavailableError",
+    "DrainingError",
+    "EngineFailedError",
+    "InvalidArgumentError",
+    "MessageTooLargeError",
+    "ModelCorruptError",
+    "ModelError",
+    "ModelFailedError",
+    "ModelMissingError",
+    "ModelNotFoundError",
+    "ModelNotReadyError",
+    "ModelUnsupportedError",
+    "NotSupportedError",
+    "OpenGLMError",
+    "PromptTooLongError",
+    "QueueFullError",
+    "RequestCancelledError",
+    "RequestError",
+    "RequestIdInUseError",
+    "SessionBusyError",
+    "SessionError",
+    "SessionExistsError",
+    "SessionLockedError",
+    "SessionNewerError",
+    "SessionNotFoundError",
+    "TokenizerError",
+    "TransferStalledError",
+    "TransfersBusyError",
+    "UnavailableError",
+]
 
 
 class InvalidArgumentError(RequestError, ValueError):
@@ -142,28 +182,6 @@ class RequestIdInUseError(RequestError):
         return self.details.metadata.get("request_id", "")
 
 
-class SessionBusyError(RequestError):
-    """A running request has the session, and the daemon lets nobody wait for it."""
-
-    code = "SESSION_BUSY"
-
-    @property
-    def session_id(self) -> str:
-        """The session in question."""
-        return self.details.metadata.get("session_id", "")
-
-
-class SessionNotFoundError(RequestError):
-    """The caller has no session of that name."""
-
-    code = "SESSION_NOT_FOUND"
-
-    @property
-    def session_id(self) -> str:
-        """The name that was asked for."""
-        return self.details.metadata.get("session_id", "")
-
-
 class NotSupportedError(RequestError):
     """Part of the contract that this daemon does not do."""
 
@@ -174,161 +192,6 @@ class MessageTooLargeError(RequestError):
     """The request or the answer has more bytes than one message may have."""
 
     code = "MESSAGE_TOO_LARGE"
-
-
-class CapacityError(OpenGLMError):
-    """Too much is asked at once; the same request may succeed later."""
-
-    code = "OVERLOADED"
-
-    @property
-    def retryable(self) -> bool:
-        """True where the daemon said when to come back."""
-        return self.retry_after is not None
-
-
-class QueueFullError(CapacityError):
-    """The daemon's admission line is full."""
-
-    code = "QUEUE_FULL"
-
-    @property
-    def waiting(self) -> int:
-        """How many requests were waiting."""
-        return self.details.number("waiting")
-
-    @property
-    def limit(self) -> int:
-        """How many may wait."""
-        return self.details.number("limit")
-
-
-class UnavailableError(OpenGLMError):
-    """The daemon cannot serve this now."""
-
-    code = "UNAVAILABLE"
-
-    @property
-    def retryable(self) -> bool:
-        """True: the state may pass."""
-        return True
-
-
-class DaemonNotRunningError(UnavailableError, ConnectionError):
-    """Nobody answers at the address."""
-
-    code = "DAEMON_NOT_RUNNING"
-
-
-class ConnectionLostError(UnavailableError, ConnectionError):
-    """The connection broke, or the stream ended before Finished came."""
-
-    code = "CONNECTION_LOST"
-
-
-class ModelNotReadyError(UnavailableError):
-    """The model is known and not yet loaded."""
-
-    code = "MODEL_NOT_READY"
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.details.metadata.get("name", "")
-
-    @property
-    def state(self) -> str:
-        """What it does instead: "loading", "preparing" or "failed", as in ModelState; empty from an old daemon."""
-        return self.details.metadata.get("state", "")
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready, in a sentence."""
-        return self.details.metadata.get("reason", "")
-
-    @property
-    def is_loading(self) -> bool:
-        """Whether it will be ready by itself."""
-        return self.state in _LOADING
-
-
-class ModelFailedError(ModelNotReadyError):
-    """The model is known and could not be loaded."""
-
-    @property
-    def is_loading(self) -> bool:
-        """No."""
-        return False
-
-    @property
-    def retryable(self) -> bool:
-        """No: nothing changes until the daemon starts again."""
-        return False
-
-
-class DrainingError(UnavailableError):
-    """The daemon is stopping and takes no new work."""
-
-    code = "DRAINING"
-
-
-class EngineFailedError(UnavailableError):
-    """A step raised in the daemon's engine; the daemon goes on."""
-
-    code = "ENGINE_FAILED"
-
-    @property
-    def retryable(self) -> bool:
-        """No: the request may be what broke the step."""
-        return False
-
-
-class ModelError(OpenGLMError):
-    """A bundle on the box cannot be used."""
-
-    code = "MODEL_INVALID"
-
-
-class ModelMissingError(ModelError):
-    """A model folder, or a file in it, is not there."""
-
-    code = "MODEL_MISSING"
-
-
-class ModelCorruptError(ModelError):
-    """A file of the bundle is there and broken."""
-
-    code = "MODEL_CORRUPT"
-
-
-class ModelUnsupportedError(ModelError):
-    """The bundle is whole, but not one that the daemon can run."""
-
-    code = "MODEL_UNSUPPORTED"
-
-
-class TokenizerError(ModelError):
-    """The tokenizer is missing, broken, or another model's."""
-
-    code = "TOKENIZER_INVALID"
-
-
-class DeviceUnavailableError(ModelError):
-    """The device asked for is not there, and no fall-back was allowed."""
-
-    code = "DEVICE_UNAVAILABLE"
-
-
-class SessionError(OpenGLMError):
-    """A conversation on the daemon's disk cannot be used."""
-
-    code = "SESSION_INVALID"
-
-
-class SessionNewerError(SessionError):
-    """A newer daemon wrote this conversation, and this one leaves it alone."""
-
-    code = "SESSION_NEWER"
 
 
 class AccessDeniedError(OpenGLMError, PermissionError):

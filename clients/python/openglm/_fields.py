@@ -2,15 +2,18 @@
 
 import math
 import reprlib
+from collections.abc import Mapping
+from typing import Any
 
 from openglm._details import ErrorDetails
 from openglm._errors import InvalidArgumentError
 
 _TEXT = "a text"
+_COUNT = "a whole number from 0 to 2147483647"
 _MEANT = {
     "max_tokens": "a whole number from 1 to 2147483647",
     "temperature": "a number from 0 to 5",
-    "top_k": "a whole number from 0 to 2147483647",
+    "top_k": _COUNT,
     "top_p": "a number above 0 and at most 1",
     "min_p": "a number from 0 to below 1",
     "repetition_penalty": "a number above 0 and at most 10",
@@ -20,6 +23,9 @@ _MEANT = {
     "logprobs": "a whole number from 0 to 20",
     "ignore_eos": "True or False",
     "stop": "a text, or a list of texts",
+    "after_token": _COUNT,
+    "at_token": _COUNT,
+    "at_turn": _COUNT,
     "token_ids": "whole numbers from 0 to 2147483647",
 }
 
@@ -42,3 +48,20 @@ def check_timeout(seconds: object) -> None:
         return
     if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
         raise bad("timeout", f"must be a number of seconds above 0, or None for no limit; got {seconds!r}")
+
+
+def fill(message: Any, values: Mapping[str, Any], prefix: str = "") -> None:
+    """Set a message's fields. Raises InvalidArgumentError for a value that one cannot hold, by `prefix` and name."""
+    for name, value in values.items():
+        try:
+            setattr(message, name, value)
+        except (TypeError, ValueError) as error:
+            raise unfit(prefix + name, value, error) from None
+
+
+def extend(field: Any, values: Any, name: str) -> None:
+    """Add to a repeated field. Raises InvalidArgumentError for a value that it cannot hold."""
+    try:
+        field.extend(values)
+    except (TypeError, ValueError) as error:
+        raise unfit(name, values, error) from None

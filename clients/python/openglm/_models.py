@@ -1,9 +1,10 @@
 """The frozen values that the daemon answers with."""
 
-from dataclasses import dataclass, field, fields
-from datetime import datetime
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+
+from openglm._mirror import Mirror
+from openglm._session_models import SessionsStatus
 
 
 class FinishReason(StrEnum):
@@ -59,29 +60,11 @@ class CacheMiss(StrEnum):
     HISTORY_CHANGED = "history_changed"
     UNREADABLE = "unreadable"
     NOT_KEPT = "not_kept"
-
-
-class _Mirror:
-    """A value whose fields are a message's fields, by name and in kind."""
-
-    __slots__ = ()
-
-    @classmethod
-    def from_proto(cls, message: Any) -> Self:
-        """Copy every field that both have."""
-        return cls(**{item.name: getattr(message, item.name) for item in fields(cls)})  # type: ignore[arg-type]
+    CONTEXT_MOVED = "context_moved"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a chat. `role` is "system", "user", "assistant", or another that the model's template knows."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Logprob(_Mirror):
+class Logprob(Mirror):
     """Natural logarithm of a token's probability under the model's own distribution."""
 
     id: int
@@ -98,7 +81,7 @@ class TokenLogprobs:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage(_Mirror):
+class Usage(Mirror):
     """Token counts of one request."""
 
     prompt_tokens: int = 0
@@ -107,7 +90,7 @@ class Usage(_Mirror):
 
 
 @dataclass(frozen=True, slots=True)
-class Timings(_Mirror):
+class Timings(Mirror):
     """Milliseconds: arrival to row, row to first token, first to last token, and in all."""
 
     queue_ms: float = 0.0
@@ -118,7 +101,10 @@ class Timings(_Mirror):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """First event of every stream. `seed` is the one in use, `trace_id` the W3C one in the daemon's log."""
+    """First event of every stream. `seed` is the one in use, `trace_id` the W3C one in the daemon's log.
+
+    `dropped_messages` are the oldest ones, which the answer does not know, because the request allowed it.
+    """
 
     request_id: str = ""
     model: str = ""
@@ -129,32 +115,11 @@ class Started:
     trace_id: str = ""
     cache_tier: CacheTier = CacheTier.UNSPECIFIED
     cache_miss: CacheMiss = CacheMiss.UNSPECIFIED
+    dropped_messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """A conversation that the daemon keeps. Times are aware, in UTC."""
-
-    session_id: str
-    model: str
-    created: datetime
-    last_used: datetime
-    expires: datetime
-    turns: int
-    tokens: int
-    disk_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A conversation and what was said in it."""
-
-    info: SessionInfo
-    messages: tuple[Message, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PrefillProgress(_Mirror):
+class PrefillProgress(Mirror):
     """How much of a long prompt has been computed."""
 
     done_tokens: int
@@ -248,7 +213,7 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineStatus(_Mirror):
+class EngineStatus(Mirror):
     """One engine's counters since it started, and what it does now."""
 
     model: str
@@ -267,7 +232,7 @@ class EngineStatus(_Mirror):
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """The daemon's own account of itself."""
+    """The daemon's own account of itself. `sessions` is `None` from one that does not tell of them."""
 
     version: str
     state: DaemonState
@@ -280,3 +245,4 @@ class DaemonStatus:
     engines: tuple[EngineStatus, ...]
     open_streams: int
     refused: int
+    sessions: SessionsStatus | None = None

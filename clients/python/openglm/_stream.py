@@ -7,25 +7,27 @@ from typing import Any, Self
 
 import grpc
 
+from openglm._answer_calls import StreamCall
 from openglm._cancellation import CANCELLED_HERE
 from openglm._errors import OpenGLMError, RequestCancelledError
-from openglm._events import CompletionBuilder, StreamState
-from openglm._models import Completion, Event, Token
+from openglm._events import CompletionBuilder
+from openglm._models import Completion, Event, Finished, Token
+from openglm._stream_state import StreamState
 
 
 class CompletionStream(Iterator[Event]):
     """The events of one answer: Started, PrefillProgress on long prompts, Token, and one Finished.
 
-    Where the daemon ends it by an error or a deadline, Finished comes first, and the error after it. Leaving it as a
-    context manager, or `cancel`, ends the generation in the daemon within one step. The call is made at the first
-    `next`.
+    An answer whose connection or daemon is lost goes on as soon as the daemon is back; see RetryPolicy. Where the
+    daemon ends it by an error or a deadline, Finished comes first, and the error after it. Leaving it as a context
+    manager, or `cancel`, ends the generation in the daemon within one step. The call is made at the first `next`.
 
     Iterating raises OpenGLMError subclasses; RequestCancelledError after `cancel`.
     """
 
     def __init__(
         self,
-        open_call: Callable[[float | None], Any],
+        open_call: Callable[[StreamCall, float | None], Any],
         state: StreamState,
         to_error: Callable[[grpc.RpcError], OpenGLMError],
         sleep: Callable[[float], object] | None,
@@ -38,20 +40,34 @@ class CompletionStream(Iterator[Event]):
         self._call: Any = None
 
     def __next__(self) -> Event:
-        event = None
-        while event is None:
-            try:
-                event = self._read()
-                continue
-            except grpc.RpcError as failure:
-                error = self._to_error(failure)
-            event = self._state.cut_off(error)
+        while True:
+            event = self._step()
             if event is not None:
-                break
-            # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
-            self._sleep(self._state.delay_after(error))
-            self._call = None
-        return event
+                return event
+
+    def _step(self) -> Event | None:
+        """One message, or what its absence means; `None` where the caller need not see it."""
+        error: OpenGLMError | None
+        try:
+            message = self._receive()
+        except StopIteration:
+            error = self._state.cut_short()
+            if error is None:
+                raise
+        except grpc.RpcError as failure:
+            error = self._to_error(failure)
+        else:
+            return self._state.read(message)
+        # Outside of `except`: the typed error says it all, and gRPC's own would bury it in the traceback.
+        after = self._state.settle(error)
+        if after is None:
+            raise StopIteration
+        if isinstance(after, Finished):
+            return after
+        # The seconds after which it is worth trying again.
+        self._sleep(after)
+        self._call = None
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -80,17 +96,13 @@ class CompletionStream(Iterator[Event]):
             builder.add(event)
         return builder.build()
 
-    def _read(self) -> Event | None:
+    def _receive(self) -> Any:
+        self._state.check_over()
         if self._cancelled.is_set():
             raise RequestCancelledError(CANCELLED_HERE)
         if self._call is None:
-            self._call = self._open_call(self._state.remaining())
+            self._call = self._state.open(self._open_call)
             if self._cancelled.is_set():
                 # While it was opened: `cancel` had no call yet, and nobody else would ever end this one.
                 self._call.cancel()
-        try:
-            message = next(self._call)
-        except StopIteration:
-            self._state.check_end()
-            raise
-        return self._state.read(message)
+        return next(self._call)

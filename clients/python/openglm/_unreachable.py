@@ -35,8 +35,8 @@ def not_running(address: Address, reason: str) -> OpenGLMError:
 def connection_lost(message: str, details: ErrorDetails = NO_DETAILS) -> ConnectionLostError:
     """The error for a connection that broke under a call, with what to do about it."""
     remedy = (
-        "Ask again: a broken answer is not resumed. If it breaks once more, see whether the daemon runs "
-        "(`autoglmctl status`) and what its log says (`journalctl -u autoglmd`)."
+        "See whether the daemon runs (`autoglmctl status`) and what its log says (`journalctl -u autoglmd`), and ask "
+        "again. In a session, `autoglmctl session resume NAME` tells what there is of the answer."
     )
     return ConnectionLostError(message, details, remedy=remedy)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import grpc
 
-from autoglmd.config import ServerConfig
-from autoglmd.errors import ConfigError
+from autoglmd.config.rooms import ServerConfig
+from autoglmd.errors.base import ConfigError
 from autoglmd.host.addresses import TcpAddress, resolve
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 from autoglmd.edge.status import status_of, status_of_unexpected
 from autoglmd.edge.trace import HEADER, trace_of
 from autoglmd.edge.wire import decode
-from autoglmd.errors import AutoglmError
+from autoglmd.errors.base import AutoglmError
 from autoglmd.host.clock import Clock
 from autoglmd.telemetry.scope import current_scope, request_scope
 
@@ -39,13 +39,20 @@ class Guard:
 
     async def call(self, raw: bytes, context: grpc.aio.ServicerContext) -> Any:
         """What gRPC calls, with the undecoded request."""
+        return await self._traced(lambda: decode(raw, self._kind), context)
+
+    async def call_stream(self, raws: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> Any:
+        """The same with a stream of them, each of which is decoded when the servicer comes to it."""
+        return await self._traced(lambda: (decode(raw, self._kind) async for raw in raws), context)
+
+    async def _traced(self, request: Callable[[], Any], context: grpc.aio.ServicerContext) -> Any:
         trace = trace_of(context.invocation_metadata())
         started = self._clock.monotonic()
         with request_scope(trace_id=trace.trace_id):
             outcome = "UNKNOWN"
             try:
                 await context.send_initial_metadata(((HEADER, trace.traceparent),))
-                response = await self._guarded(raw, context)
+                response = await self._guarded(request, context)
                 outcome = "OK"
             except grpc.aio.AbortError:
                 outcome = _code_name(context)
@@ -59,9 +66,9 @@ class Guard:
                 log.debug("call", extra={"method": self._method, "code": outcome, "elapsed_ms": elapsed_ms})
             return response
 
-    async def _guarded(self, raw: bytes, context: grpc.aio.ServicerContext) -> Any:
+    async def _guarded(self, request: Callable[[], Any], context: grpc.aio.ServicerContext) -> Any:
         try:
-            return await self._answer(decode(raw, self._kind), context)
+            return await self._answer(request(), context)
         except AutoglmError as error:
             log.info("refused", extra={"method": self._method, "code": error.code, "reason": error.message})
             status = status_of(error)

@@ -1,8 +1,10 @@
 """The `Inference` service."""
 
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import grpc
+from google.protobuf.message import Message
 
 from autoglmd.edge.guard import abort
 from autoglmd.edge.port import GatewayPort
@@ -11,15 +13,17 @@ from autoglmd.edge.requests import (
     cancelled_request_id,
     generation_request,
     model_name,
+    resumption_request,
     tokenize_prompt,
 )
-from autoglmd.edge.responses import event_response, tokenize_response
+from autoglmd.edge.responses import event_response, resumed_response, tokenize_response
 from autoglmd.edge.status import status_of, status_of_deadline
 from autoglmd.edge.streams import OpenStreams
 from autoglmd.edge.tenant import tenant_of
-from autoglmd.errors import AutoglmError, DrainingError
+from autoglmd.errors.availability import DrainingError
+from autoglmd.errors.base import AutoglmError
 from autoglmd.host.clock import Clock
-from autoglmd.messages import Finished, FinishReason, GenerationRequest
+from autoglmd.messages.generation import Finished, FinishReason, StreamEvent
 from autoglmd.telemetry.scope import current_scope, name_request
 from openglm.v1 import inference_pb2
 
@@ -35,12 +39,18 @@ class InferenceServicer:
     async def generate(self, request: inference_pb2.GenerateRequest, context: grpc.aio.ServicerContext) -> None:
         """Stream one answer. A caller that leaves cancels this task, which closes the gateway's generator."""
         with self._streams.one():
-            call = CallFacts(
-                self._clock.monotonic(), context.time_remaining(), current_scope().trace_id, lambda: tenant_of(context)
-            )
-            generation = generation_request(request, call)
+            generation = generation_request(request, self._facts(context))
             name_request(generation.request_id)
-            finished = await self._stream(generation, context)
+            finished = await _written(self._gateway.generate(generation), event_response, context)
+        await _end(finished, context)
+
+    async def resume(self, request: inference_pb2.ResumeRequest, context: grpc.aio.ServicerContext) -> None:
+        """Stream the rest of a session's last answer."""
+        with self._streams.one():
+            asked = resumption_request(request, self._facts(context))
+            if asked.request_id:
+                name_request(asked.request_id)
+            finished = await _written(self._gateway.resume(asked), resumed_response, context)
         await _end(finished, context)
 
     async def tokenize(
@@ -56,15 +66,24 @@ class InferenceServicer:
         """Mark a running request as cancelled."""
         return inference_pb2.CancelResponse(cancelled=self._gateway.cancel(cancelled_request_id(request)))
 
-    async def _stream(self, generation: GenerationRequest, context: grpc.aio.ServicerContext) -> Finished:
-        """Write every event; return the last."""
-        event = None
-        async with aclosing(self._gateway.generate(generation)) as events:
-            async for event in events:
-                await context.write(event_response(event))
-        if not isinstance(event, Finished):
-            raise TypeError(f"the stream ended with {type(event).__name__} instead of Finished")
-        return event
+    def _facts(self, context: grpc.aio.ServicerContext) -> CallFacts:
+        arrived, trace_id = self._clock.monotonic(), current_scope().trace_id
+        return CallFacts(arrived, context.time_remaining(), trace_id, lambda: tenant_of(context))
+
+
+async def _written(
+    stream: AsyncGenerator[StreamEvent, None],
+    response: Callable[[StreamEvent], Message],
+    context: grpc.aio.ServicerContext,
+) -> Finished:
+    """Write every event; return the last."""
+    event = None
+    async with aclosing(stream) as events:
+        async for event in events:
+            await context.write(response(event))
+    if not isinstance(event, Finished):
+        raise TypeError(f"the stream ended with {type(event).__name__} instead of Finished")
+    return event
 
 
 async def _end(finished: Finished, context: grpc.aio.ServicerContext) -> None:

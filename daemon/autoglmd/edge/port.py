@@ -1,20 +1,20 @@
 """What the edge asks of the rooms below: `pipeline/gateway.py` and `session_desk.py`. The edge's tests have fakes."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
-from autoglmd.messages import (
+from autoglmd.messages.generation import (
     ChatPrompt,
-    DaemonStatus,
     GenerationRequest,
     Message,
-    ModelInfo,
-    SessionInfo,
-    SessionKey,
+    ResumptionRequest,
     StreamEvent,
     TextPrompt,
     Tokens,
 )
+from autoglmd.messages.sessions import Place, SessionInfo, SessionKey
+from autoglmd.messages.status import DaemonStatus, ModelInfo
+from autoglmd.sessions.conversation import TurnMark
 
 
 class GatewayPort(Protocol):
@@ -26,7 +26,17 @@ class GatewayPort(Protocol):
         Closing the generator (a client that went away) cancels the request.
 
         Raises (before the first event only): PromptTooLongError, ModelNotFoundError, ModelNotReadyError,
-            ModelFailedError, RequestIdInUseError, QueueFullError, DrainingError, InvalidArgumentError.
+            ModelFailedError, RequestIdInUseError, QueueFullError, DrainingError, InvalidArgumentError; with a session
+            SessionBusyError, UnavailableError and SessionError.
+        """
+        ...
+
+    def resume(self, asked: ResumptionRequest) -> AsyncGenerator[StreamEvent, None]:
+        """Stream the rest of a session's last answer: as `generate`, without the tokens that its reader has.
+
+        Calls that still stream this answer end with CANCELLED.
+
+        Raises (before the first event only): AnswerNotFoundError, AnswerGoneError, and what `generate` does.
         """
         ...
 
@@ -52,16 +62,41 @@ class GatewayPort(Protocol):
 
 
 class SessionsPort(Protocol):
-    """Conversations, as seen from the wire. All calls are made on the event loop."""
+    """Conversations, as seen from the wire. All calls are made on the event loop.
+
+    Where a disk does not do what is asked, or not in time, each raises SessionError or UnavailableError.
+    """
 
     async def all(self, tenant: str) -> tuple[SessionInfo, ...]:
         """A tenant's sessions, the last used first."""
         ...
 
-    async def one(self, key: SessionKey) -> tuple[SessionInfo, tuple[Message, ...]]:
-        """A session and what was said, once no answer is being given. Raises SessionNotFoundError."""
+    async def one(self, key: SessionKey) -> tuple[SessionInfo, tuple[Message, ...], tuple[TurnMark, ...]]:
+        """A session, what was said, and where turns lie, once no answer is being given. Raises SessionNotFoundError."""
         ...
 
     async def delete(self, key: SessionKey) -> None:
         """Forget a session, once no answer is being given. Raises SessionNotFoundError."""
+        ...
+
+    async def fork(self, key: SessionKey, new_session_id: str, place: Place | None) -> SessionInfo:
+        """Begin another session with a session's beginning, or all of it.
+
+        Raises SessionNotFoundError, SessionExistsError, InvalidArgumentError: nothing can end at that place.
+        """
+        ...
+
+    async def rewind(self, key: SessionKey, place: Place | None) -> SessionInfo:
+        """Take back what lies behind a place, or the last turn. Raises SessionNotFoundError, InvalidArgumentError."""
+        ...
+
+    def exported(self, key: SessionKey) -> AsyncGenerator[bytes, None]:
+        """A session's file, in pieces of at most 1 MiB. Raises SessionNotFoundError, TransfersBusyError."""
+        ...
+
+    async def imported(self, key: SessionKey, pieces: AsyncIterator[bytes]) -> SessionInfo:
+        """Begin a session with a file.
+
+        Raises SessionExistsError, TransfersBusyError, SessionNewerError, InvalidArgumentError: it is not a whole one.
+        """
         ...

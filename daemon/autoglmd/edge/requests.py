@@ -5,8 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from autoglmd.edge.sampling import sampling_of
-from autoglmd.errors import InvalidArgumentError
-from autoglmd.messages import ChatPrompt, GenerationRequest, Message, Prompt, SessionKey, TextPrompt, TokenPrompt
+from autoglmd.errors.request import InvalidArgumentError, NotSupportedError
+from autoglmd.messages.generation import (
+    ChatPrompt,
+    GenerationRequest,
+    Message,
+    Overflow,
+    Prompt,
+    ResumptionRequest,
+    TextPrompt,
+    TokenPrompt,
+)
+from autoglmd.messages.sessions import SessionKey
 from openglm.v1 import inference_pb2
 
 REQUEST_ID_CHARACTERS = 128
@@ -26,13 +36,18 @@ class CallFacts:
     Attributes:
         arrived: monotonic seconds.
         remaining_seconds: until the caller gives up; `None` for never.
-        tenant: tells whose sessions are meant, and is asked only where one is.
+        tenant: tells whose sessions are meant, or raises NotSupportedError.
     """
 
     arrived: float
     remaining_seconds: float | None
     trace_id: str
     tenant: Callable[[], str]
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller gives up, in monotonic seconds; `None` for never."""
+        return None if self.remaining_seconds is None else self.arrived + self.remaining_seconds
 
 
 def generation_request(request: inference_pb2.GenerateRequest, call: CallFacts) -> GenerationRequest:
@@ -41,7 +56,6 @@ def generation_request(request: inference_pb2.GenerateRequest, call: CallFacts) 
     Raises:
         InvalidArgumentError: names the first field that is missing or out of its range.
     """
-    deadline = None if call.remaining_seconds is None else call.arrived + call.remaining_seconds
     return GenerationRequest(
         request_id=_request_id(request.request_id) or uuid.uuid4().hex,
         model=model_name(request.model),
@@ -50,10 +64,35 @@ def generation_request(request: inference_pb2.GenerateRequest, call: CallFacts) 
         max_tokens=_max_tokens(request),
         stop=_stop(request),
         ignore_eos=request.ignore_eos,
-        deadline=deadline,
+        deadline=call.deadline,
         arrived=call.arrived,
         trace_id=call.trace_id,
         session=SessionKey(call.tenant(), session_name(request.session_id)) if request.session_id else None,
+        tenant=_tenant(call),
+        overflow=_overflow(request),
+    )
+
+
+def _tenant(call: CallFacts) -> str | None:
+    """Whose request it is, if that can be told. Without a session nothing is lost where it cannot."""
+    try:
+        return call.tenant()
+    except NotSupportedError:
+        return None
+
+
+def resumption_request(request: inference_pb2.ResumeRequest, call: CallFacts) -> ResumptionRequest:
+    """Check a `Resume` call whole. Raises InvalidArgumentError."""
+    session_id = session_name(request.session_id)
+    if request.after_token < 0:
+        raise InvalidArgumentError("after_token", f"must be at least 0, not {request.after_token}.")
+    return ResumptionRequest(
+        session=SessionKey(call.tenant(), session_id),
+        after_token=request.after_token,
+        request_id=_request_id(request.request_id),
+        deadline=call.deadline,
+        arrived=call.arrived,
+        trace_id=call.trace_id,
     )
 
 
@@ -82,11 +121,11 @@ def model_name(name: str, field: str = "model") -> str:
     return name
 
 
-def session_name(session_id: str) -> str:
+def session_name(session_id: str, field: str = "session_id") -> str:
     """A session's name, of bearable length and for eyes. Raises InvalidArgumentError."""
     if not session_id.isprintable() or not 0 < len(session_id) <= SESSION_CHARACTERS:
         raise InvalidArgumentError(
-            "session_id", f"must be 1 to {SESSION_CHARACTERS} printable characters, not {session_id[:40]!r}."
+            field, f"must be 1 to {SESSION_CHARACTERS} printable characters, not {session_id[:40]!r}."
         )
     return session_id
 
@@ -134,6 +173,20 @@ def _token_ids(token_ids: inference_pb2.TokenIds) -> TokenPrompt:
         index = next(index for index, token_id in enumerate(ids) if token_id < 0)
         raise InvalidArgumentError(f"token_ids.ids[{index}]", f"must be at least 0, not {ids[index]}.")
     return TokenPrompt(ids)
+
+
+def _overflow(request: inference_pb2.GenerateRequest) -> Overflow:
+    match request.overflow:
+        case inference_pb2.OVERFLOW_UNSPECIFIED | inference_pb2.OVERFLOW_REFUSE:
+            return Overflow.REFUSE
+        case inference_pb2.OVERFLOW_DROP_OLDEST:
+            if request.WhichOneof("input") == "chat":
+                return Overflow.DROP_OLDEST
+            raise InvalidArgumentError(
+                "overflow", "is for chats: a plain prompt has no turns to drop. Send `chat`, or leave it out."
+            )
+        case unknown:
+            raise InvalidArgumentError("overflow", f"has value {unknown}, which this daemon does not know.")
 
 
 def _request_id(request_id: str) -> str:

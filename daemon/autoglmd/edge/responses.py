@@ -1,16 +1,14 @@
 """What goes out: messages to protobuf. Enums have the same names on both sides, which a test holds."""
 
+from dataclasses import asdict
+
 from google.protobuf import timestamp_pb2
 
-from autoglmd.errors import AutoglmError
-from autoglmd.messages import (
-    DaemonStatus,
-    EngineStats,
+from autoglmd.errors.base import AutoglmError
+from autoglmd.messages.generation import (
     Finished,
     Logprob,
-    ModelInfo,
     PrefillProgress,
-    SessionInfo,
     Started,
     StreamEvent,
     Timings,
@@ -18,6 +16,9 @@ from autoglmd.messages import (
     Tokens,
     TokenText,
 )
+from autoglmd.messages.sessions import SessionInfo
+from autoglmd.messages.status import DaemonStatus, EngineStats, ModelInfo
+from autoglmd.sessions.conversation import TurnMark
 from openglm.v1 import admin_pb2, inference_pb2, models_pb2, sessions_pb2
 
 
@@ -33,6 +34,13 @@ def event_response(event: StreamEvent) -> inference_pb2.GenerateResponse:
             return inference_pb2.GenerateResponse(token=_token(event))
         case Finished():
             return inference_pb2.GenerateResponse(finished=_finished(event))
+
+
+def resumed_response(event: StreamEvent) -> inference_pb2.ResumeResponse:
+    """One event of a stream that goes on: it has the same kinds, under the same names."""
+    same = event_response(event)
+    kind = same.WhichOneof("event")
+    return inference_pb2.ResumeResponse(**{kind: getattr(same, kind)})
 
 
 def tokenize_response(tokens: Tokens) -> inference_pb2.TokenizeResponse:
@@ -76,7 +84,13 @@ def session_response(session: SessionInfo) -> sessions_pb2.Session:
         turns=session.turns,
         tokens=session.tokens,
         disk_bytes=session.disk_bytes,
+        cached_tokens=session.cached_tokens,
     )
+
+
+def turn_response(turn: TurnMark) -> sessions_pb2.Turn:
+    """Where one turn lies in its session."""
+    return sessions_pb2.Turn(number=turn.number, answer_start=turn.answer_start, end=turn.end, messages=turn.messages)
 
 
 def _timestamp(seconds: float) -> timestamp_pb2.Timestamp:
@@ -98,6 +112,7 @@ def status_response(status: DaemonStatus) -> admin_pb2.StatusResponse:
         engines=[_engine(engine) for engine in status.engines],
         open_streams=status.open_streams,
         refused=status.refused,
+        sessions=admin_pb2.SessionsStatus(**asdict(status.sessions)),
     )
 
 
@@ -112,6 +127,7 @@ def _started(event: Started) -> inference_pb2.Started:
         cache_miss=f"CACHE_MISS_{event.cache.miss.name}" if event.cache.miss else None,
         seed=event.seed,
         trace_id=event.trace_id,
+        dropped_messages=event.dropped_messages,
     )
 
 

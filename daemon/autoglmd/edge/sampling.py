@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from autoglmd.errors import InvalidArgumentError
-from autoglmd.messages import SamplingParams
+from autoglmd.errors.request import InvalidArgumentError
+from autoglmd.messages.generation import SamplingParams
 from openglm.v1 import inference_pb2
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import grpc
 from grpc_reflection.v1alpha import reflection
 
-from autoglmd.config import ServerConfig
+from autoglmd.config.rooms import ServerConfig
 from autoglmd.edge.admin import AdminServicer
 from autoglmd.edge.credentials import listen_addresses, server_credentials
 from autoglmd.edge.health import TELL_SECONDS, Health
@@ -17,7 +17,7 @@ from autoglmd.edge.port import GatewayPort, SessionsPort
 from autoglmd.edge.services import add_service
 from autoglmd.edge.sessions import SessionsServicer
 from autoglmd.edge.streams import OpenStreams
-from autoglmd.errors import HostError
+from autoglmd.errors.base import HostError
 from autoglmd.host.addresses import TcpAddress, bindable
 from autoglmd.host.clock import Clock
 from autoglmd.host.sockets import SocketClaim, private_umask

@@ -26,5 +26,7 @@ def _handler(method: MethodDescriptor, servicer: object, clock: Clock) -> grpc.R
     guard = Guard(method.full_name, kind, answer, clock)
     serialize = GetMessageClass(method.output_type).SerializeToString
     # No deserializer here: gRPC hands the bytes over, and the guard answers for what is wrong with them.
+    if method.client_streaming:
+        return grpc.stream_unary_rpc_method_handler(guard.call_stream, response_serializer=serialize)
     make = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
     return make(guard.call, response_serializer=serialize)

@@ -5,7 +5,44 @@ from collections.abc import Iterator, Mapping
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from autoglmd import errors
+from autoglmd.errors.availability import (
+    CapacityError,
+    DrainingError,
+    EngineFailedError,
+    ModelFailedError,
+    ModelNotReadyError,
+    QueueFullError,
+    TransfersBusyError,
+    UnavailableError,
+)
+from autoglmd.errors.base import AutoglmError, ConfigError, HostError, SocketInUseError
+from autoglmd.errors.model import (
+    DeviceUnavailableError,
+    ModelCorruptError,
+    ModelError,
+    ModelMissingError,
+    ModelUnsupportedError,
+    TokenizerError,
+)
+from autoglmd.errors.request import (
+    InvalidArgumentError,
+    ModelNotFoundError,
+    NotSupportedError,
+    PromptTooLongError,
+    RequestError,
+    RequestIdInUseError,
+)
+from autoglmd.errors.session import (
+    AnswerGoneError,
+    AnswerNotFoundError,
+    SessionBusyError,
+    SessionError,
+    SessionExistsError,
+    SessionLockedError,
+    SessionNewerError,
+    SessionNotFoundError,
+    TransferStalledError,
+)
 
 DOMAIN = "autoglmd"
 # The status travels in HTTP/2 headers, of which gRPC's clients accept 8 KiB in all; the message is in there twice,
@@ -13,40 +50,46 @@ DOMAIN = "autoglmd"
 TEXT_BYTES = 1024
 
 # Every class of the tree has its own line: a test walks the tree.
-STATUS_OF: Mapping[type[errors.AutoglmError], int] = {
-    errors.AutoglmError: code_pb2.INTERNAL,
-    errors.RequestError: code_pb2.INVALID_ARGUMENT,
-    errors.InvalidArgumentError: code_pb2.INVALID_ARGUMENT,
-    errors.PromptTooLongError: code_pb2.OUT_OF_RANGE,
-    errors.ModelNotFoundError: code_pb2.NOT_FOUND,
-    errors.RequestIdInUseError: code_pb2.ALREADY_EXISTS,
-    errors.SessionBusyError: code_pb2.ABORTED,
-    errors.SessionNotFoundError: code_pb2.NOT_FOUND,
-    errors.NotSupportedError: code_pb2.UNIMPLEMENTED,
-    errors.CapacityError: code_pb2.RESOURCE_EXHAUSTED,
-    errors.QueueFullError: code_pb2.RESOURCE_EXHAUSTED,
-    errors.UnavailableError: code_pb2.UNAVAILABLE,
-    errors.ModelNotReadyError: code_pb2.UNAVAILABLE,
+STATUS_OF: Mapping[type[AutoglmError], int] = {
+    AutoglmError: code_pb2.INTERNAL,
+    RequestError: code_pb2.INVALID_ARGUMENT,
+    InvalidArgumentError: code_pb2.INVALID_ARGUMENT,
+    PromptTooLongError: code_pb2.OUT_OF_RANGE,
+    ModelNotFoundError: code_pb2.NOT_FOUND,
+    RequestIdInUseError: code_pb2.ALREADY_EXISTS,
+    SessionBusyError: code_pb2.ABORTED,
+    SessionNotFoundError: code_pb2.NOT_FOUND,
+    SessionExistsError: code_pb2.ALREADY_EXISTS,
+    TransferStalledError: code_pb2.DEADLINE_EXCEEDED,
+    AnswerNotFoundError: code_pb2.NOT_FOUND,
+    AnswerGoneError: code_pb2.FAILED_PRECONDITION,
+    NotSupportedError: code_pb2.UNIMPLEMENTED,
+    CapacityError: code_pb2.RESOURCE_EXHAUSTED,
+    QueueFullError: code_pb2.RESOURCE_EXHAUSTED,
+    TransfersBusyError: code_pb2.RESOURCE_EXHAUSTED,
+    UnavailableError: code_pb2.UNAVAILABLE,
+    ModelNotReadyError: code_pb2.UNAVAILABLE,
     # Not UNAVAILABLE, which generic clients send again unasked: it stays failed until the daemon starts again.
-    errors.ModelFailedError: code_pb2.FAILED_PRECONDITION,
-    errors.DrainingError: code_pb2.UNAVAILABLE,
+    ModelFailedError: code_pb2.FAILED_PRECONDITION,
+    DrainingError: code_pb2.UNAVAILABLE,
     # Nor this: the request may be what broke the step.
-    errors.EngineFailedError: code_pb2.INTERNAL,
-    errors.ModelError: code_pb2.FAILED_PRECONDITION,
-    errors.ModelMissingError: code_pb2.FAILED_PRECONDITION,
-    errors.ModelCorruptError: code_pb2.FAILED_PRECONDITION,
-    errors.ModelUnsupportedError: code_pb2.FAILED_PRECONDITION,
-    errors.TokenizerError: code_pb2.FAILED_PRECONDITION,
-    errors.DeviceUnavailableError: code_pb2.FAILED_PRECONDITION,
-    errors.SessionError: code_pb2.DATA_LOSS,
-    errors.SessionNewerError: code_pb2.FAILED_PRECONDITION,
-    errors.ConfigError: code_pb2.FAILED_PRECONDITION,
-    errors.HostError: code_pb2.FAILED_PRECONDITION,
-    errors.SocketInUseError: code_pb2.FAILED_PRECONDITION,
+    EngineFailedError: code_pb2.INTERNAL,
+    ModelError: code_pb2.FAILED_PRECONDITION,
+    ModelMissingError: code_pb2.FAILED_PRECONDITION,
+    ModelCorruptError: code_pb2.FAILED_PRECONDITION,
+    ModelUnsupportedError: code_pb2.FAILED_PRECONDITION,
+    TokenizerError: code_pb2.FAILED_PRECONDITION,
+    DeviceUnavailableError: code_pb2.FAILED_PRECONDITION,
+    SessionError: code_pb2.DATA_LOSS,
+    SessionNewerError: code_pb2.FAILED_PRECONDITION,
+    SessionLockedError: code_pb2.FAILED_PRECONDITION,
+    ConfigError: code_pb2.FAILED_PRECONDITION,
+    HostError: code_pb2.FAILED_PRECONDITION,
+    SocketInUseError: code_pb2.FAILED_PRECONDITION,
 }
 
 
-def status_of(error: errors.AutoglmError) -> status_pb2.Status:
+def status_of(error: AutoglmError) -> status_pb2.Status:
     """The status that a client gets for an error raised on purpose."""
     return _status(STATUS_OF[type(error)], error.code, error.message, list(_details(error)))
 
@@ -73,14 +116,14 @@ def _status(code: int, reason: str, message: str, details: list[Message]) -> sta
     return status
 
 
-def _details(error: errors.AutoglmError) -> Iterator[Message]:
+def _details(error: AutoglmError) -> Iterator[Message]:
     yield _reason(error.code, _facts(error))
-    if isinstance(error, errors.InvalidArgumentError):
+    if isinstance(error, InvalidArgumentError):
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=error.field, description=_bounded(error.description), reason=error.code
         )
         yield error_details_pb2.BadRequest(field_violations=[violation])
-    if isinstance(error, errors.QueueFullError):
+    if isinstance(error, QueueFullError):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(error.retry_after_seconds * 1e9))
         yield retry
@@ -90,7 +133,7 @@ def _reason(code: str, facts: Mapping[str, str]) -> error_details_pb2.ErrorInfo:
     return error_details_pb2.ErrorInfo(reason=code, domain=DOMAIN, metadata=facts)
 
 
-def _facts(error: errors.AutoglmError) -> dict[str, str]:
+def _facts(error: AutoglmError) -> dict[str, str]:
     """The error's numbers and names, under their attributes' names. Its sentences are in the message."""
     known = vars(error).items()
     return {

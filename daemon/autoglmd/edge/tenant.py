@@ -2,7 +2,7 @@
 
 import grpc
 
-from autoglmd.errors import NotSupportedError
+from autoglmd.errors.request import NotSupportedError
 
 SOCKET = "socket"
 LOOPBACK = "loopback"

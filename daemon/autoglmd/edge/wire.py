@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from autoglmd.errors import InvalidArgumentError
+from autoglmd.errors.request import InvalidArgumentError
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 WHOLE = "request"

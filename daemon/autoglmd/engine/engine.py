@@ -5,23 +5,30 @@ tells what happened: after the prompts, and at its end. With nothing to do the t
 """
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from autoglmd.config import EngineConfig
+from autoglmd.config.rooms import EngineConfig
 from autoglmd.engine.inbox import Cancel, Command, Inbox, Ping, Stop, Submit
 from autoglmd.engine.invariants import violations
 from autoglmd.engine.plan import Limits, can_ever_fit, plan_step
+from autoglmd.engine.row_contents import Content, common
 from autoglmd.engine.scheduler import Scheduler
 from autoglmd.engine.sequence import Ended, EngineEvent, Sequence, SequenceRequest
 from autoglmd.engine.step import StepRunner
-from autoglmd.errors import DrainingError, EngineFailedError, PromptTooLongError
+from autoglmd.errors.availability import DrainingError, EngineFailedError
+from autoglmd.errors.request import PromptTooLongError
 from autoglmd.host.clock import Clock
-from autoglmd.messages import EngineStats, FinishReason
+from autoglmd.messages.generation import FinishReason
+from autoglmd.messages.status import EngineStats
 from autoglmd.model.runner import ModelRunner, ModelSpec
 
 log = logging.getLogger(__name__)
+
+HOT_SECONDS = 60.0
+"""How long the rows of an idle engine hold what ended in them, for the next turn."""
 
 Emit = Callable[[tuple[EngineEvent, ...]], None]
 
@@ -70,10 +77,13 @@ class Engine:
         self._steps = StepRunner(runner, self._scheduler, clock)
         self._cancelled: dict[str, FinishReason] = {}
         self._stopping = False
+        self._steps_seen = 0
+        self._rest_at = math.inf
         self._thread = threading.Thread(target=self._loop, name=f"engine-{name}", daemon=True)
         # Replaced as a whole by the engine thread; readers see the old or the new value.
         self._stats = EngineStats(model=name, rows=limits.rows)
         self._pulse = Pulse(busy=False, last_progress=clock.monotonic())
+        self._hot_rows: tuple[Content, ...] = ()
 
     @property
     def spec(self) -> ModelSpec:
@@ -89,6 +99,13 @@ class Engine:
     def pulse(self) -> Pulse:
         """Signs of life as of the last turn of the loop."""
         return self._pulse
+
+    def is_hot(self, request: SequenceRequest) -> bool:
+        """Whether a row that the request may get held all that it brings, as of the last turn of the loop."""
+        left = len(request.prompt_ids) - request.past_tokens
+        # A short prompt gets the next row, a long one that which suits it best.
+        rows = self._hot_rows if left > self.limits.chunk_tokens // 2 else self._hot_rows[:1]
+        return bool(request.past) and any(common(row, request.past) == request.past_tokens for row in rows)
 
     def start(self) -> None:
         """Start the thread."""
@@ -127,7 +144,9 @@ class Engine:
             self._runner.close()
 
     def _live(self) -> None:
-        commands = self._inbox.take(wait=self._scheduler.is_idle)
+        idle_seconds = self._rest_at - self._clock.monotonic()
+        timeout = None if idle_seconds == math.inf else max(0.0, idle_seconds)
+        commands = self._inbox.take(wait=self._scheduler.is_idle, timeout_seconds=timeout)
         try:
             for command in commands:
                 self._obey(command)
@@ -139,9 +158,20 @@ class Engine:
             told = EngineFailedError("The engine had to give up this answer. Try again.")
             self._steps.abandon(told)
         self._publish()
-        if self._scheduler.is_idle:
-            # After everybody was told, and before we sleep: nobody waits for this.
-            self._runner.rest()
+        # After everybody was told, and before we sleep: nobody waits for this.
+        self._rest()
+
+    def _rest(self) -> None:
+        """Give the rows' memory back when nobody has one: at once where nothing is known of any, or else later."""
+        now, steps, is_idle = self._clock.monotonic(), self._steps.totals.steps, self._scheduler.is_idle
+        if not is_idle or steps != self._steps_seen:
+            self._steps_seen = steps
+            self._rest_at = now + HOT_SECONDS
+        is_due = self._rest_at <= now or not any(self._hot_rows)
+        if is_idle and is_due and self._rest_at < math.inf:
+            self._steps.rest()
+            self._hot_rows = self._steps.hot_rows
+            self._rest_at = math.inf
 
     def _tell_shutdown(self, sequence_id: str) -> None:
         self._tell((Ended(sequence_id, FinishReason.SHUTDOWN, self._clock.monotonic()),))
@@ -197,6 +227,8 @@ class Engine:
             log.critical("engine invariant violated: %s", violation, extra={"model": self.name})
 
     def _publish(self) -> None:
+        # First: who hears that a turn has ended may ask with the next one where its past is.
+        self._hot_rows = self._steps.hot_rows
         self._tell(self._steps.take_events())
         totals = self._steps.totals
         self._stats = replace(

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from autoglmd.engine.sequence import SequenceRequest
-from autoglmd.messages import FinishReason
+from autoglmd.messages.generation import FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class Inbox:
             self._closed = True
         return self.take(wait=False)
 
-    def take(self, *, wait: bool) -> tuple[Command, ...]:
-        """Everything that is there; with `wait`, sleep until there is something."""
+    def take(self, *, wait: bool, timeout_seconds: float | None = None) -> tuple[Command, ...]:
+        """Everything that is there; with `wait`, sleep until there is something, or for as long as is said."""
         with self._arrived:
-            while wait and not self._commands:
-                self._arrived.wait()
+            if wait:
+                self._arrived.wait_for(lambda: self._commands, timeout_seconds)
             taken = tuple(self._commands)
             self._commands.clear()
         return taken

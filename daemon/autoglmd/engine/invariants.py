@@ -28,6 +28,8 @@ def _capacity(scheduler: Scheduler, limits: Limits) -> list[str]:
     promised = scheduler.view().promised_tokens
     if scheduler.rows_in_use > limits.rows:
         found.append(f"{scheduler.rows_in_use} sequences in {limits.rows} rows")
+    if scheduler.chunked and not len(scheduler.decoding) <= scheduler.chunked_row < limits.rows:
+        found.append(f"row {scheduler.chunked_row} is the prompt's in chunks, and {len(scheduler.decoding)} decode")
     if promised > limits.kv_tokens:
         found.append(f"{promised} tokens promised of {limits.kv_tokens}")
     return found

@@ -34,6 +34,7 @@ class Waiting:
 
     Attributes:
         is_fresh: whether the prefill starts at the prompt's first token. Only fresh prompts can share a run.
+            One that is taken up in the middle of its answer has nothing left to prefill.
     """
 
     sequence_id: str

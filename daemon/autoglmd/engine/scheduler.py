@@ -1,8 +1,8 @@
 """Who waits, who is being prefilled in chunks, who decodes, and in which row.
 
 Decoding sequences are dense in rows 0..n-1, because a decode runs over the first n rows. A prompt that is computed in
-chunks sits in the last row until it is done, out of the way of short prompts, which start at row n and decode there.
-The engine thread owns a Scheduler.
+chunks sits in the last row until it is done, out of the way of short prompts, which start at row n and decode there;
+or in another free row, for as long as nobody needs that one. The engine thread owns a Scheduler.
 """
 
 from collections import deque
@@ -19,6 +19,7 @@ class Scheduler:
         self._waiting: deque[Sequence] = deque()
         self._decoding: list[Sequence] = []
         self._chunked: Sequence | None = None
+        self._chunked_row = rows - 1
 
     @property
     def decoding(self) -> tuple[Sequence, ...]:
@@ -33,7 +34,13 @@ class Scheduler:
     @property
     def chunked_row(self) -> int:
         """Row of the chunked prompt."""
-        return self._rows - 1
+        return self._chunked_row
+
+    @property
+    def free_rows(self) -> tuple[int, ...]:
+        """Rows that nobody has; the first of them is the next to decode in, if nobody sits there in chunks."""
+        taken = self._chunked_row if self._chunked else None
+        return tuple(row for row in range(len(self._decoding), self._rows) if row != taken)
 
     @property
     def waiting_count(self) -> int:
@@ -87,7 +94,20 @@ class Scheduler:
     def start_chunked(self, sequence_id: str) -> Sequence:
         """Give a waiting sequence with a long prompt the last row."""
         (self._chunked,) = started = self._take((sequence_id,))
+        self._chunked_row = self._rows - 1
         return started[0]
+
+    def seat_chunked(self, row: int) -> None:
+        """Give the chunked prompt another row, which must be free; before anything of it has been computed."""
+        self._chunked_row = row
+
+    def make_room(self, count: int) -> tuple[int, int, int] | None:
+        """Let so many start to decode. Returns (source row, target row, length) of a chunked prompt in their way."""
+        sequence, source = self._chunked, self._chunked_row
+        if sequence is None or source >= len(self._decoding) + count:
+            return None
+        self._chunked_row = self._rows - 1
+        return (source, self._chunked_row, sequence.computed)
 
     def promote_chunked(self) -> tuple[int, int, int] | None:
         """Let the chunked prompt decode. Returns (source row, target row, length) if its KV has to move."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autoglmd.messages import FinishReason, KvBlock, TokenLogprobs
+from autoglmd.messages.generation import FinishReason, TokenLogprobs
+from autoglmd.messages.sessions import PAGE_TOKENS, KvBlock
 from autoglmd.model.sampler import Sampled, Sampler, Sampling
 
 
@@ -15,9 +16,13 @@ class SequenceRequest:
 
     Attributes:
         prompt_ids: shape [n], n at least 1.
-        past: keys and values of the first `past_tokens` of them, without a gap; less than all, since the last one's
-            logits are needed.
+        past: keys and values of the first `past_tokens` of them, without a gap, and with `drawn_ids` of those behind
+            them; less than all, since the last one's logits are needed.
+        drawn_ids: the answer's first tokens, which are settled: it is taken up where it broke off. Those whose logits
+            are computed again are told with their log probabilities, the others without.
         keep_from: keys and values from this position on are told when the sequence ends; `None` for none.
+        pages_until: those before this position are told page by page.
+        keep_rest: whether those behind the pages are told, too.
         eos_ids: tokens that end the answer; empty to go on until max_tokens.
         deadline: on the monotonic clock, in seconds.
     """
@@ -31,10 +36,13 @@ class SequenceRequest:
     trace_id: str = ""
     past: tuple[KvBlock, ...] = ()
     keep_from: int | None = None
+    drawn_ids: tuple[int, ...] = ()
+    pages_until: int = 0
+    keep_rest: bool = True
 
     @property
     def past_tokens(self) -> int:
-        """Prompt tokens that need not be computed."""
+        """Tokens that need not be computed."""
         return self.past[-1].stop if self.past else 0
 
     @property
@@ -82,7 +90,7 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the sequence's row held, just before it ended; for one that was to be kept."""
+    """A part of what the sequence's row held, just before it ended; for one that was to be kept. The first is first."""
 
     sequence_id: str
     block: KvBlock
@@ -104,7 +112,8 @@ EngineEvent = Admitted | Prefilled | Emitted | Kept | Ended
 class Sequence:
     """Where a running request stands.
 
-    The prefill of the whole prompt gives the first logits, and each decode feeds the token drawn before.
+    The prefill of the whole prompt gives the first logits, and each decode feeds the token drawn before. What was drawn
+    before the answer broke off is decoded again, not prefilled: the two do not agree to the last bit.
 
     Attributes:
         computed: positions whose KV is in the row; at first those that are put there when it gets one.
@@ -133,9 +142,27 @@ class Sequence:
         return max(0, self.prefill_total - self.computed)
 
     @property
+    def settled_id(self) -> int | None:
+        """The next token, where it is settled already."""
+        drawn, place = self.request.drawn_ids, len(self.output_ids)
+        return drawn[place] if place < len(drawn) else None
+
+    @property
     def next_input(self) -> int:
         """The token to feed to the next decode."""
         return self.output_ids[-1]
+
+    @property
+    def kept_cuts(self) -> tuple[int, ...]:
+        """Where the blocks that are kept of its row begin and end; none if nothing is kept."""
+        start, pages_until = self.request.keep_from, min(self.request.pages_until, self.computed)
+        if start is None:
+            return ()
+        first_page_end = start - start % PAGE_TOKENS + PAGE_TOKENS
+        cuts = (start, *range(first_page_end, pages_until + 1, PAGE_TOKENS))
+        if self.request.keep_rest and cuts[-1] < self.computed:
+            cuts = (*cuts, self.computed)
+        return cuts if len(cuts) > 1 else ()
 
     def advance(self, sampled: Sampled) -> FinishReason | None:
         """Take the next token. Returns why the sequence is over, if it is."""

@@ -11,17 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoglmd.engine.plan import StepPlan
+from autoglmd.engine.recorded_runner import RecordedRunner
+from autoglmd.engine.row_contents import Content
 from autoglmd.engine.scheduler import Scheduler
 from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Kept, Prefilled, Sequence
-from autoglmd.errors import AutoglmError, EngineFailedError
+from autoglmd.errors.availability import EngineFailedError
+from autoglmd.errors.base import AutoglmError
 from autoglmd.host.clock import Clock
-from autoglmd.messages import FinishReason
+from autoglmd.messages.generation import FinishReason
 from autoglmd.model.runner import Logits, ModelRunner
 from autoglmd.model.sampler import Sampled
 
 log = logging.getLogger(__name__)
 
 Sequences = tuple[Sequence, ...]
+_NO_LOGITS = np.empty((0, 0), np.float32)
 Drawn = Sampled | AutoglmError
 """A token, or why none could be drawn."""
 
@@ -46,7 +50,7 @@ class StepRunner:
     """Carries plans out. The engine thread owns it; `events` collects what a step has to tell."""
 
     def __init__(self, runner: ModelRunner, scheduler: Scheduler, clock: Clock) -> None:
-        self._runner = runner
+        self._runner = RecordedRunner(runner)
         self._scheduler = scheduler
         self._clock = clock
         self._events: list[EngineEvent] = []
@@ -64,7 +68,7 @@ class StepRunner:
         for batch in plan.batches:
             self._start_batch(batch)
         if plan.start_chunked:
-            self._admit((self._scheduler.start_chunked(plan.start_chunked),))
+            self._start_chunked(plan.start_chunked)
         if plan.chunk:
             self._compute_chunk(plan.chunk)
         self.totals.prefill += self._clock.monotonic() - started
@@ -87,18 +91,28 @@ class StepRunner:
     def abandon(self, error: Exception, reason: FinishReason = FinishReason.ERROR) -> None:
         """Forget everyone, rows and all."""
         self._tell_ended(self._scheduler.clear(), reason, error)
+        self._runner.forget()
+
+    @property
+    def hot_rows(self) -> tuple[Content, ...]:
+        """What the free rows hold, the next one to be given away first."""
+        return self._runner.contents(self._scheduler.free_rows)
+
+    def rest(self) -> None:
+        """Nobody has a row: give back what keys and values took."""
+        self._runner.rest()
 
     def _keep(self, sequence: Sequence) -> None:
         """Tell what the row of a sequence holds, if that is wanted. Without, it ends all the same."""
-        row, start = self._scheduler.row_of(sequence), sequence.request.keep_from
-        if row is None or start is None or sequence.computed <= start:
+        row, cuts = self._scheduler.row_of(sequence), sequence.kept_cuts
+        if row is None or not cuts:
             return
         try:
-            block = self._runner.read_kv(row, start, sequence.computed)
+            blocks = self._runner.read_kv(row, cuts)
         except Exception:
             log.exception("keys and values cannot be kept", extra=sequence.request.log_fields)
             return
-        self._events.append(Kept(sequence.sequence_id, block))
+        self._events += [Kept(sequence.sequence_id, block) for block in blocks]
 
     def take_events(self) -> tuple[EngineEvent, ...]:
         """Everything to tell since the last call, in order."""
@@ -110,17 +124,48 @@ class StepRunner:
         now = self._clock.monotonic()
         self._events += [Admitted(each.sequence_id, now) for each in sequences]
 
+    def _start_chunked(self, sequence_id: str) -> None:
+        """Give a long prompt a row: the one that holds the most of what it brings, else the last."""
+        sequence = self._scheduler.start_chunked(sequence_id)
+        self._admit((sequence,))
+        rows, past = (self._scheduler.chunked_row, *self._scheduler.free_rows), sequence.request.past
+        self._scheduler.seat_chunked(max(rows, key=lambda row: self._runner.held(row, past)))
+
     def _start_batch(self, sequence_ids: tuple[str, ...]) -> None:
+        move = self._scheduler.make_room(len(sequence_ids))
+        if move is not None:
+            self._runner.move(*move)
         first_row = len(self._scheduler.decoding)
         # From here on they are in rows: whatever raises, the scheduler knows whom it concerns.
         sequences = tuple(self._scheduler.start_decoding(sequence_ids))
         self._admit(sequences)
+        if not sequences[0].prefill_left:
+            self._take_up(first_row, sequences[0])
+            return
         drawn = self._attempt(lambda: self._prefill_whole(first_row, sequences), sequences)
         if drawn is not None:
             for each in sequences:
                 self.totals.prompt_tokens += each.prefill_left
                 each.computed = each.prefill_total
             self._commit(sequences, drawn)
+
+    def _take_up(self, row: int, sequence: Sequence) -> None:
+        """Go on with an answer whose prompt is known: put its past into the row, and tell the tokens which that has.
+
+        The next decode feeds the last of them.
+        """
+        request = sequence.request
+        if self._attempt(lambda: self._write_past(row, sequence), (sequence,)) is None:
+            return
+        told = request.past_tokens - sequence.prefill_total + 1
+        ends = [self._take(sequence, Sampled(token, None)) for token in request.drawn_ids[:told]]
+        reason, error = ends[-1]
+        if reason is not None:
+            self.end(sequence, reason, error)
+
+    def _write_past(self, row: int, sequence: Sequence) -> Logits:
+        self._runner.write_kv(row, sequence.request.past)
+        return _NO_LOGITS
 
     def _prefill_whole(self, first_row: int, sequences: Sequences) -> Logits:
         """All that is left of these prompts: of several fresh ones, or of one that is taken up again."""
@@ -133,7 +178,7 @@ class StepRunner:
         return self._runner.prefill_fresh(first_row, ids, lengths)
 
     def _prefill_rest(self, row: int, sequence: Sequence, count: int) -> Logits:
-        """The next tokens of one prompt. What is known of it is put into the row before the first of them."""
+        """The next tokens of one prompt. Before the first, the row is given what is known of it and it has no more."""
         request, past = sequence.request, sequence.computed
         if past and past == request.past_tokens:
             self._runner.write_kv(row, request.past)
@@ -197,12 +242,13 @@ class StepRunner:
         """Take a sequence's result. Returns why it is over, if it is."""
         if isinstance(drawn, AutoglmError):
             return FinishReason.ERROR, drawn
-        held = len(sequence.output_ids)
+        # What was drawn before its answer broke off was counted then.
+        held, is_new = len(sequence.output_ids), sequence.settled_id is None
         reason = sequence.advance(drawn)
         if len(sequence.output_ids) > held:
             now = self._clock.monotonic()
             self._events.append(Emitted(sequence.sequence_id, drawn.token_id, drawn.logprobs, now))
-            self.totals.output_tokens += 1
+            self.totals.output_tokens += is_new
         return reason, None
 
     def _tell_ended(self, sequences: Sequences, reason: FinishReason, error: Exception | None) -> None:
@@ -213,7 +259,10 @@ class StepRunner:
 
 
 def _draw(sequence: Sequence, logits: np.ndarray) -> Drawn:
+    settled = sequence.settled_id
     try:
+        if settled is not None:
+            return sequence.sampler.settle(logits, settled)
         return sequence.sampler.draw(logits, len(sequence.output_ids))
     except AutoglmError as error:
         return error

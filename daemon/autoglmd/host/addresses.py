@@ -5,7 +5,7 @@ import ipaddress
 import socket
 from dataclasses import dataclass
 
-from autoglmd.errors import ConfigError, HostError, SocketInUseError
+from autoglmd.errors.base import ConfigError, HostError, SocketInUseError
 
 PORTS = range(65536)
 LOCALHOST = ("127.0.0.1", "::1")

@@ -1,6 +1,7 @@
 """Appending to files so that a crash at any moment leaves what was there before, and at most a torn end behind it."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,13 @@ class Disk:
         partial = path.with_suffix(PARTIAL)
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         end = self._at(partial, flags, 0, pieces)
-        self._rename(partial, path)
+        try:
+            self._rename(partial, path)
+        except OSError:
+            # It would take its place until the next start.
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
         self._sync_folder(path.parent)
         return end
 
@@ -70,6 +77,25 @@ class Disk:
     def size(self, path: Path) -> int:
         """Bytes of a file. Raises FileNotFoundError."""
         return path.stat(follow_symlinks=False).st_size
+
+    def rename(self, path: Path, target: Path) -> None:
+        """Give a file another name in its folder, in place of whatever has it, durably."""
+        self._rename(path, target)
+        self._sync_folder(path.parent)
+
+    def keep(self, path: Path, target: Path) -> None:
+        """Give a file a second name in its folder, in place of whatever has it, durably: `write` leaves that one alone.
+
+        Where a file system has no second names, the file gets the other one.
+        """
+        target.unlink(missing_ok=True)
+        try:
+            self._link(path, target)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            self._rename(path, target)
+        self._sync_folder(path.parent)
 
     def remove(self, path: Path) -> None:
         """Remove a file, durably; none is fine."""
@@ -133,6 +159,9 @@ class Disk:
 
     def _rename(self, source: Path, target: Path) -> None:
         source.replace(target)
+
+    def _link(self, source: Path, target: Path) -> None:
+        target.hardlink_to(source)
 
     def _cut(self, descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)

@@ -1,5 +1,6 @@
 """What this box is: processor, usable cores, memory. For thread counts and the keys of prepared models."""
 
+import hashlib
 import os
 import platform
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ class HostFacts:
     cpu_features: tuple[str, ...]
     cores: int
     memory_bytes: int
+
+    @property
+    def features_digest(self) -> str:
+        """What tells processors apart that compute with other kernels."""
+        return hashlib.sha256(" ".join(self.cpu_features).encode()).hexdigest()[:16]
 
 
 def read_facts(root: Path = ROOT) -> HostFacts:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoglmd.config import DEFAULT_SOCKET, DEFAULT_STATE_DIR
+from autoglmd.config.rooms import DEFAULT_SOCKET, DEFAULT_STATE_DIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +58,4 @@ def _can_be_had(*folders: Path) -> bool:
     """Whether the first of them that is there is a folder that we may make files in."""
     # os.path, which says no of what we may not look at; Path.exists raises.
     there = next((folder for folder in folders if os.path.lexists(folder)), None)
-    return there is not None and os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)  # noqa: PTH112
+    return there is not None and os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)  # noqa: PTH112 - see above

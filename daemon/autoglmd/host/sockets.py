@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from autoglmd.errors import HostError, SocketInUseError
+from autoglmd.errors.base import HostError, SocketInUseError
 
 # sun_path of struct sockaddr_un holds 108 bytes, the last one a NUL (unix(7)).
 SOCKET_PATH_BYTES = 107

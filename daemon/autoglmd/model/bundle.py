@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoglmd.config import BUNDLED_PREFIX
-from autoglmd.errors import ModelCorruptError, ModelMissingError
-from autoglmd.messages import SamplingParams
+from autoglmd.config.rooms import BUNDLED_PREFIX
+from autoglmd.errors.model import ModelCorruptError, ModelMissingError
+from autoglmd.messages.generation import SamplingParams
 from autoglmd.model.side_file import read_object
 
 CONFIG_FILE = "genai_config.json"

@@ -11,8 +11,9 @@ from jinja2.exceptions import SecurityError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from autoglmd.errors import InvalidArgumentError, TokenizerError
-from autoglmd.messages import Message
+from autoglmd.errors.model import TokenizerError
+from autoglmd.errors.request import InvalidArgumentError
+from autoglmd.messages.generation import Message
 from autoglmd.model.side_file import MAX_BYTES
 
 MAX_RENDERED = 16 << 20

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from autoglmd.errors import DeviceUnavailableError
+from autoglmd.errors.model import DeviceUnavailableError
 
 _TENSORRT = ("NvTensorRTRTXExecutionProvider", "TensorrtExecutionProvider")
 _CUDA = "CUDAExecutionProvider"

@@ -3,12 +3,14 @@
 import numpy as np
 import onnxruntime as ort
 
-from autoglmd.errors import ModelUnsupportedError
+from autoglmd.errors.model import ModelUnsupportedError
 from autoglmd.model.bundle import Bundle, TensorNames
 from autoglmd.model.kv_rows import KvTensor
 
 LOGITS_INDICES = "logits_indices"
 """An input that graphs of our own have, with the default -1: int64 [rows], the column whose logits are wanted."""
+SHORT_PREFILL_TOKENS = "short_prefill_tokens"
+"""Another, with the default 0: int64 [1], up to how many tokens of a row go through the way for short prefills."""
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -76,7 +78,12 @@ def check_inputs(session: ort.InferenceSession, names: TensorNames, tensors: tup
 
 def chooses_logits(session: ort.InferenceSession) -> bool:
     """Whether the graph can be told which column's logits it shall compute."""
-    return any(entry.name == LOGITS_INDICES for entry in session.get_overridable_initializers())
+    return can_be_told(session, LOGITS_INDICES)
+
+
+def can_be_told(session: ort.InferenceSession, name: str) -> bool:
+    """Whether the graph has an input of this name that need not be given."""
+    return any(entry.name == name for entry in session.get_overridable_initializers())
 
 
 def _dtype_of(entries: list[ort.NodeArg], name: str) -> np.dtype[np.generic]:

@@ -9,14 +9,15 @@ import contextlib
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from autoglmd.errors import HostError
-from autoglmd.messages import KvBlock
+from autoglmd.errors.base import HostError
+from autoglmd.messages.sessions import KvBlock
 
 # One Identity node on bytes, as a serialized ONNX model: the one way to copy memory on any provider's device.
 _COPY_GRAPH = (
@@ -77,9 +78,9 @@ class HostKvRows:
         for buffer in self._buffers:
             buffer[target, :, :length] = buffer[source, :, :length]
 
-    def read(self, row: int, start: int, stop: int) -> memoryview:
-        """A copy of positions start..stop of a row, laid out as KvBlock.data."""
-        return _gathered([buffer[row, :, start:stop] for buffer in self._buffers])
+    def read(self, row: int, cuts: Sequence[int]) -> list[memoryview]:
+        """A copy of what lies between each cut and the next in a row, laid out as KvBlock.data."""
+        return _between([buffer[row] for buffer in self._buffers], cuts)
 
     def write(self, row: int, blocks: Sequence[KvBlock]) -> None:
         """Put blocks back to their positions."""
@@ -129,9 +130,9 @@ class DeviceKvRows:
             binding.bind_output("target", self.device, 0, np.uint8, [row_bytes], target_pointer)
             self._copier.run_with_iobinding(binding)
 
-    def read(self, row: int, start: int, stop: int) -> memoryview:
-        """A copy in the box's memory, laid out as KvBlock.data."""
-        return _gathered([each[:, start:stop] for each in self._copy_out(row)])
+    def read(self, row: int, cuts: Sequence[int]) -> list[memoryview]:
+        """Copies in the box's memory, laid out as KvBlock.data. The row leaves the device once."""
+        return _between(self._copy_out(row), cuts)
 
     def write(self, row: int, blocks: Sequence[KvBlock]) -> None:
         """Put blocks back to their positions. Whole rows travel: what else is in the row stays as it is."""
@@ -158,6 +159,11 @@ class DeviceKvRows:
 
     def rest(self) -> None:
         """An accelerator's memory is taken once and kept."""
+
+
+def _between(held: Sequence[NDArray[np.generic]], cuts: Sequence[int]) -> list[memoryview]:
+    """What each of the buffers, [heads, context, width], holds between one cut and the next."""
+    return [_gathered([each[:, start:stop] for each in held]) for start, stop in pairwise(cuts)]
 
 
 def _gathered(pieces: Sequence[NDArray[np.generic]]) -> memoryview:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoglmd.errors import ModelCorruptError
+from autoglmd.errors.model import ModelCorruptError
 
 FLOAT, INT8 = 1, 3
 """TensorProto.DataType."""

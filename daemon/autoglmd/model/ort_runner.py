@@ -5,17 +5,18 @@ A row, or a run of neighbouring rows, is then a pointer and a shape, and a ragge
 with ones up to each row's length.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from autoglmd.errors import ModelCorruptError
-from autoglmd.messages import KvBlock
+from autoglmd.errors.model import ModelCorruptError
+from autoglmd.messages.sessions import KvBlock
 from autoglmd.model.attention_kernel import attention_kernel, scratch_bytes
 from autoglmd.model.bundle import Bundle
 from autoglmd.model.device import DeviceChoice, choose_device
@@ -31,6 +32,7 @@ from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows
 from autoglmd.model.onnx_file import read_graph, shortage
 from autoglmd.model.runner import Ids, Logits, ModelSpec
 from autoglmd.model.self_check import try_once
+from autoglmd.model.short_prefills import ShortPrefills
 
 _MAX_BINDINGS = 128
 
@@ -95,6 +97,8 @@ class OrtRunner:
         self._logits = np.empty((options.rows, 1, bundle.vocab_size), self._logits_dtype)
         self._chooses = chooses_logits(self._session)
         self._wanted = np.zeros(options.rows, np.int64)
+        threads = options.threads or os.cpu_count() or 1
+        self._short = ShortPrefills(self._session, device.memory, splits_heads=threads > bundle.kv_heads)
         self._bindings: OrderedDict[tuple[int, int], ort.IOBinding] = OrderedDict()
         self.spec = ModelSpec(
             vocab_size=bundle.vocab_size,
@@ -109,6 +113,7 @@ class OrtRunner:
             prepared=options.prepared,
         )
         try_once(self, bundle, chooses=self._chooses)
+        self._short.try_out(self)
         self.rest()
 
     @property
@@ -165,9 +170,11 @@ class OrtRunner:
         """See ModelRunner.move."""
         self._kv.move(source, target, length)
 
-    def read_kv(self, row: int, start: int, stop: int) -> KvBlock:
+    def read_kv(self, row: int, cuts: Sequence[int]) -> tuple[KvBlock, ...]:
         """See ModelRunner.read_kv."""
-        return KvBlock(start, stop - start, stop - start, self._kv.read(row, start, stop))
+        held = self._kv.read(row, cuts)
+        places = zip(pairwise(cuts), held, strict=True)
+        return tuple(KvBlock(start, stop - start, stop - start, data) for (start, stop), data in places)
 
     def write_kv(self, row: int, blocks: Sequence[KvBlock]) -> None:
         """See ModelRunner.write_kv."""
@@ -243,6 +250,7 @@ class OrtRunner:
             shape = [rows, tensor.heads, self._context, tensor.width]
             binding.bind_input(tensor.past, self._kv.device, 0, tensor.dtype.type, shape, pointer)
             binding.bind_output(tensor.present, self._kv.device, 0, tensor.dtype.type, shape, pointer)
+        self._short.bind(binding)
         return binding
 
 

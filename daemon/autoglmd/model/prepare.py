@@ -25,7 +25,9 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from autoglmd.errors import HostError, ModelCorruptError, NotSupportedError
+from autoglmd.errors.base import HostError
+from autoglmd.errors.model import ModelCorruptError
+from autoglmd.errors.request import NotSupportedError
 from autoglmd.host.amx import amx_is_lent
 from autoglmd.host.facts import HostFacts, read_facts
 from autoglmd.host.files import locked_directory, replacing_directory
@@ -147,7 +149,7 @@ def key_of(bundle: Bundle, facts: HostFacts) -> PreparedKey:
         reduced_range=saturates(facts),
         onnxruntime=ort.__version__,
         machine=facts.machine,
-        cpu_features=_digest(facts.cpu_features),
+        cpu_features=facts.features_digest,
         amx=amx_is_lent(),
         session_options=_digest(f"{name}={value}" for name, value in _ENTRIES.items()),
     )

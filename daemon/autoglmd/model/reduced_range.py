@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoglmd.errors import ModelUnsupportedError
+from autoglmd.errors.model import ModelUnsupportedError
 from autoglmd.host.facts import HostFacts
 from autoglmd.model.onnx_file import FLOAT, INT8, ExternalTensor, GraphFile, read_graph
 

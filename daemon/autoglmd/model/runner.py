@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autoglmd.messages import KvBlock
+from autoglmd.messages.sessions import KvBlock
 
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
@@ -89,11 +89,11 @@ class ModelRunner(Protocol):
         ...
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` positions of one row to another."""
+        """Copy the first `length` positions of one row to another; the first stays as it was."""
         ...
 
-    def read_kv(self, row: int, start: int, stop: int) -> KvBlock:
-        """A copy of the keys and values of positions start..stop of one row."""
+    def read_kv(self, row: int, cuts: Sequence[int]) -> tuple[KvBlock, ...]:
+        """A copy of the keys and values of one row: a block from each cut, in rising order, to the next."""
         ...
 
     def write_kv(self, row: int, blocks: Sequence[KvBlock]) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from autoglmd.errors import EngineFailedError
-from autoglmd.messages import Logprob, SamplingParams, TokenLogprobs
+from autoglmd.errors.availability import EngineFailedError
+from autoglmd.messages.generation import Logprob, SamplingParams, TokenLogprobs
 
 Row = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Sampling:
                 if value is not None:
                     chosen[entry.name] = value
                     break
-        return cls(**{"seed": seed, **chosen})  # type: ignore[arg-type]
+        return cls(**{"seed": seed, **chosen})  # type: ignore[arg-type]  # each of its own field's type
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,10 @@ class Sampler:
             raise EngineFailedError("The model gave logits that are not numbers; this answer cannot go on.")
         scores = self._penalized(logits)
         token_id = int(scores.argmax()) if self._sampling.temperature == 0 else self._random(scores, position)
+        return self.settle(logits, token_id)
+
+    def settle(self, logits: Row, token_id: int) -> Sampled:
+        """A token that is settled, with its log probabilities under these logits; changes nothing."""
         logprobs = None if self._sampling.logprobs < 0 else _report(logits, token_id, self._sampling.logprobs)
         return Sampled(token_id, logprobs)
 

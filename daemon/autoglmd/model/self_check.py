@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
+from autoglmd.errors.model import ModelCorruptError, ModelUnsupportedError
 from autoglmd.model.bundle import Bundle
 from autoglmd.model.graph_io import LOGITS_INDICES
 from autoglmd.model.runner import ModelRunner

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from autoglmd.errors import ModelError
+from autoglmd.errors.model import ModelError
 
 MAX_BYTES = 16 << 20
 

@@ -9,7 +9,7 @@ import sentencepiece
 import tokenizers
 from sentencepiece import sentencepiece_model_pb2
 
-from autoglmd.errors import TokenizerError
+from autoglmd.errors.model import TokenizerError
 from autoglmd.model.chat_template import ChatTemplate
 from autoglmd.model.side_file import read_object
 
@@ -192,7 +192,7 @@ def _load(folder: Path, settings: dict[str, Any]) -> Tokenizer:
 
 def _without_prefix(processor: sentencepiece.SentencePieceProcessor) -> sentencepiece.SentencePieceProcessor:
     """The same vocabulary, for text that goes on: no space is put in front of it, and none is taken away."""
-    model = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    model = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]  # made when it is imported
     model.ParseFromString(processor.serialized_model_proto())
     model.normalizer_spec.add_dummy_prefix = False
     model.normalizer_spec.remove_extra_whitespaces = False

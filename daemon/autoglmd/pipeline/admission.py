@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-from autoglmd.engine.sequence import EngineEvent
-from autoglmd.errors import DrainingError, QueueFullError, RequestIdInUseError
-from autoglmd.pipeline.prefetch import Job
+from autoglmd.engine.sequence import EngineEvent, Kept
+from autoglmd.errors.availability import DrainingError, QueueFullError
+from autoglmd.errors.request import RequestIdInUseError
+from autoglmd.messages.generation import ResumptionRequest
+from autoglmd.pipeline.job import Job
 from autoglmd.pipeline.preparation import Prepared
 from autoglmd.pipeline.served import ServedModel
 from autoglmd.pipeline.stream import AnswerStream
@@ -20,6 +22,8 @@ class OpenRequest:
     Attributes:
         turn: its place in a session; `None` without one.
         sent_on: whether it has left for the engine, as it does once its session is free.
+        place: what the door calls it; empty for its request's id. One that takes an answer up has a name of its own,
+            since the answer's first reader may not have left yet.
     """
 
     job: Job
@@ -27,19 +31,22 @@ class OpenRequest:
     stream: AnswerStream
     turn: OpenTurn | None = None
     sent_on: bool = False
+    place: str = ""
 
     def answered(self, result: Prepared | Exception) -> None:
         """A prefetch thread made this of it."""
+        # The reader first: whatever a session makes of it, somebody waits for this.
+        self.stream.put(result)
         if self.turn is not None:
             if isinstance(result, Prepared):
                 self.turn.prepared(result)
             else:
                 self.turn.nothing_comes()
-        self.stream.put(result)
 
     def heard(self, event: EngineEvent) -> None:
         """The engine said this of it."""
-        self.stream.put(event)
+        if not isinstance(event, Kept):
+            self.stream.put(event)
         if self.turn is not None:
             self.turn.heard(event)
 
@@ -84,26 +91,34 @@ class Admission:
         """
         if self._draining:
             raise DrainingError
-        if entry.request_id in self._open:
+        if not entry.place and self.find(entry.request_id) is not None:
             raise RequestIdInUseError(entry.request_id)
         try:
             entry.served.line.enter()
         except QueueFullError:
             self.refused += 1
             raise
-        self._open[entry.request_id] = entry
+        self._open[entry.place or entry.request_id] = entry
         self._empty.clear()
 
     def leave(self, entry: OpenRequest) -> None:
         """A request has ended."""
         entry.served.line.leave(entry.stream.row_seconds)
-        del self._open[entry.request_id]
+        del self._open[entry.place or entry.request_id]
         if not self._open:
             self._empty.set()
 
     def find(self, request_id: str) -> OpenRequest | None:
-        """Who is in under this id, if anybody is."""
-        return self._open.get(request_id)
+        """Who is in under this id, if anybody is: the last who came."""
+        return next((entry for entry in reversed(self.everyone) if entry.request_id == request_id), None)
+
+    def readers(self, asked: ResumptionRequest) -> tuple[OpenRequest, ...]:
+        """Who reads the answer that is asked for by its request's id, or waits for it."""
+        return tuple(
+            entry
+            for entry in self.everyone
+            if (entry.job.request.session, entry.request_id) == (asked.session, asked.request_id)
+        )
 
     async def drain(self, limit_seconds: float) -> tuple[OpenRequest, ...]:
         """Let nobody in from now on, and wait until all have left. Returns who was still in at the limit."""

@@ -16,8 +16,14 @@ async def run_apart(name: str, call: Callable[[], Result]) -> Result:
     the loop nor the process joins it at its end.
 
     Raises:
-        Exception: what `call` raised; a RuntimeError for what is none (a panic in a library written in Rust).
+        Exception: what `call` raised; a RuntimeError for what is none (a panic in a library written in Rust), and where
+            no thread can be started.
     """
+    return await start_apart(name, call)
+
+
+def start_apart(name: str, call: Callable[[], Result]) -> "asyncio.Future[Result]":
+    """As `run_apart`, without waiting. Raises RuntimeError where no thread can be started, and then alone."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
 
@@ -41,4 +47,4 @@ async def run_apart(name: str, call: Callable[[], Result]) -> Result:
             loop.call_soon_threadsafe(settle, how, outcome)
 
     threading.Thread(target=work, name=name, daemon=True).start()
-    return await done
+    return done

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from autoglmd.errors import ModelFailedError, ModelNotFoundError, ModelNotReadyError
-from autoglmd.messages import ModelInfo, ModelState
+from autoglmd.errors.availability import ModelFailedError, ModelNotReadyError
+from autoglmd.errors.request import ModelNotFoundError
+from autoglmd.messages.status import ModelInfo, ModelState
 from autoglmd.pipeline.served import ServedModel
+from autoglmd.pipeline.session_moves import Speaker
 
 _REASONS = {
     ModelState.LOADING: "it is loading. Try again in a moment.",
@@ -72,3 +74,7 @@ class Catalog:
     def served(self) -> tuple[ServedModel, ...]:
         """All loaded models."""
         return tuple(self._served.values())
+
+    def speakers(self) -> dict[str, Speaker]:
+        """What sessions need of the loaded models, by name."""
+        return {served.mark.name: Speaker(served.mark, served.rules) for served in self._served.values()}

@@ -5,17 +5,18 @@ them is new. Tokenizers are no inverse of what a model draws, and cached keys an
 """
 
 from dataclasses import dataclass
-from itertools import takewhile
 
-from autoglmd.errors import InvalidArgumentError
-from autoglmd.messages import ChatPrompt, Message, Prompt, TextPrompt, TokenPrompt
+from autoglmd.errors.request import InvalidArgumentError
+from autoglmd.messages.generation import ChatPrompt, Message, Prompt, TextPrompt, TokenPrompt
 from autoglmd.pipeline.prompts import PromptRules, check_ids, encode, encode_on, render
-from autoglmd.sessions.conversation import Conversation
-
-PROMPT_ROLE = "prompt"
-COMPLETION_ROLE = "completion"
-"""Roles under which text that is no chat is kept. A session is begun with one or the other, and stays so."""
-ASSISTANT_ROLE = "assistant"
+from autoglmd.sessions.conversation import (
+    ASSISTANT_ROLE,
+    COMPLETION_ROLE,
+    PROMPT_ROLE,
+    Conversation,
+    TurnMark,
+    common_beginning,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,18 @@ class Continuation:
         shared: how many of them the conversation has at the same places.
         messages: what the prompt adds to what was said.
         answer_role: who will have said the answer.
+        dropped: how many messages went because the context was full.
+        marks: where turns lie that are told again; those of which nobody knows are left out.
+        kept_messages: how many of those that were said, from the first on, are there still; `None` for all.
     """
 
     ids: list[int]
     shared: int
     messages: tuple[Message, ...]
     answer_role: str
+    dropped: int = 0
+    kept_messages: int | None = None
+    marks: tuple[TurnMark, ...] = ()
 
 
 def continuation(prompt: Prompt, told: Conversation, rules: PromptRules, output_tokens: int) -> Continuation:
@@ -66,7 +73,7 @@ def _chat(prompt: ChatPrompt, told: Conversation, rules: PromptRules, output_tok
     # Of another tokenizer, or told otherwise than it was, as by templates that drop the thoughts of earlier answers.
     # All of it is tokenized again, so all of it is looked at for tricks.
     ids = encode(render(everything, rules), rules, output_tokens, add_prefix=False)
-    return Continuation(ids, _shared(ids, told.ids), prompt.messages, ASSISTANT_ROLE)
+    return Continuation(ids, common_beginning(ids, told.ids), prompt.messages, ASSISTANT_ROLE)
 
 
 def _text(prompt: TextPrompt | TokenPrompt, told: Conversation, rules: PromptRules, output_tokens: int) -> Continuation:
@@ -83,8 +90,3 @@ def _text(prompt: TextPrompt | TokenPrompt, told: Conversation, rules: PromptRul
         text = prompt.text
         new = encode_on(text, rules, output_tokens) if before else encode(text, rules, output_tokens, add_prefix=True)
     return Continuation([*before, *new], len(told.ids), (Message(PROMPT_ROLE, text),), COMPLETION_ROLE)
-
-
-def _shared(one: list[int], other: tuple[int, ...]) -> int:
-    """How many tokens two prompts begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

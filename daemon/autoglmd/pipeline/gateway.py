@@ -1,34 +1,42 @@
-"""What the edge talks to: opens streams and closes them."""
+"""What the edge talks to: lets requests in, opens their streams and closes them, and finds answers that broke off."""
 
 import contextlib
 import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 
 from autoglmd.engine.sequence import Ended, EngineEvent
-from autoglmd.errors import DrainingError, SessionBusyError
+from autoglmd.errors.availability import DrainingError, UnavailableError
+from autoglmd.errors.session import SessionBusyError, SessionError
 from autoglmd.host.clock import Clock
-from autoglmd.messages import (
+from autoglmd.messages.generation import (
     ChatPrompt,
-    DaemonStatus,
     Finished,
     FinishReason,
     GenerationRequest,
-    ModelInfo,
+    ResumptionRequest,
+    SamplingParams,
     StreamEvent,
     TextPrompt,
+    TokenPrompt,
     Tokens,
 )
+from autoglmd.messages.status import DaemonStatus, ModelInfo, SessionsStats
 from autoglmd.pipeline.admission import Admission, OpenRequest
+from autoglmd.pipeline.cache_counts import CacheCounts
 from autoglmd.pipeline.catalog import Catalog
-from autoglmd.pipeline.prefetch import Job
+from autoglmd.pipeline.disk_calls import DiskCalls
+from autoglmd.pipeline.job import Job
 from autoglmd.pipeline.preparation import Prepared
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
 from autoglmd.pipeline.session_book import SessionBook
 from autoglmd.pipeline.stream import AnswerStream
+from autoglmd.pipeline.taking_up import Rest, TakingUp, asked_answer
 from autoglmd.pipeline.tokenizing import Tokenizing
 from autoglmd.pipeline.turn import OpenTurn
+from autoglmd.sessions.answer import Answer
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +59,69 @@ class Gateway:
         self._clock = clock
         self._describe = describe
         self._tokenizing = Tokenizing()
+        self._cache_counts = CacheCounts()
+        self._disk_calls = DiskCalls(lambda: book.recall_seconds)
         self._numbers = itertools.count()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[StreamEvent, None]:
         """See GatewayPort.generate."""
         entry = self._entry(request, self.catalog.serving(request.model))
+        async with contextlib.aclosing(self._events(entry)) as events:
+            async for event in events:
+                yield event
+
+    async def resume(self, asked: ResumptionRequest) -> AsyncGenerator[StreamEvent, None]:
+        """See GatewayPort.resume."""
+        if self.admission.is_draining:
+            raise DrainingError
+        self._book.check_open()
+        taking_up = TakingUp(asked.after_token, asked.request_id, self._book.answers.find)
+        request = await self._request_of(asked, taking_up)
+        entry = self._entry(request, self.catalog.serving(request.model))
+        entry.job.taking_up = taking_up
+        entry.place = f"{request.request_id} {next(self._numbers)}"
+        rest = Rest(asked.after_token)
+        # They lose it once this one is let in, and not before: it might be the line that is full.
+        before = self.admission.readers(asked)
+        async with contextlib.aclosing(self._events(entry, lambda: self._hand_over(before))) as events:
+            async for event in events:
+                if rest.has(event):
+                    yield event
+
+    async def _request_of(self, asked: ResumptionRequest, taking_up: TakingUp) -> GenerationRequest:
+        """What is known of the request before it is its turn: its id, and its model."""
+        readers = self.admission.readers(asked)
+        if readers:
+            request_id, model = readers[-1].request_id, readers[-1].served.info.name
+        else:
+            answer = await self._last_answer(asked, taking_up)
+            request_id, model = answer.request_id, answer.model.name
+        call = (asked.deadline, asked.arrived, asked.trace_id, asked.session)
+        return GenerationRequest(request_id, model, TokenPrompt(()), SamplingParams(), None, (), False, *call)
+
+    async def _last_answer(self, asked: ResumptionRequest, taking_up: TakingUp) -> Answer:
+        """As of now. Raises UnavailableError where the disk does not say, and what `asked_answer` does."""
+        known = self._book.answers.known(asked.session)
+        if known is not None:
+            return asked_answer(replace(taking_up, find=lambda _: known), asked.session)
+        try:
+            return await self._disk_calls.in_time("find-answer", lambda: asked_answer(taking_up, asked.session))
+        except SessionError as error:
+            raise UnavailableError(error.message) from error
+
+    def _hand_over(self, readers: tuple[OpenRequest, ...]) -> None:
+        """Whoever asks has lost the answer: the call that it was lost on is of no use, though it may not know yet."""
+        for reader in readers:
+            self._end(reader, FinishReason.CANCELLED)
+            if reader.turn is not None:
+                reader.turn.hand_over(reader.stream.ends)
+
+    async def _events(
+        self, entry: OpenRequest, let_in: Callable[[], None] = lambda: None
+    ) -> AsyncGenerator[StreamEvent, None]:
         self.admission.enter(entry)
         try:
+            let_in()
             self._begin(entry)
             async with contextlib.aclosing(entry.stream.events()) as events:
                 async for event in events:
@@ -93,6 +157,10 @@ class Gateway:
         """See GatewayPort.status."""
         return self._describe(self)
 
+    def sessions(self) -> SessionsStats:
+        """What is kept of conversations, and what requests found of them."""
+        return self._cache_counts.told_in(self._book.stats)
+
     async def drain(self, limit_seconds: float) -> int:
         """Let nobody in, let running streams finish, and end the rest with SHUTDOWN. Returns how many that were."""
         late = await self.admission.drain(limit_seconds)
@@ -109,6 +177,7 @@ class Gateway:
 
         turn = None
         if request.session is not None:
+            self._book.check_open()
             turn = OpenTurn(self._book, request.session, served.rules.tokenizer, self._clock.wall)
 
         def answer(result: Prepared | Exception) -> None:
@@ -123,8 +192,9 @@ class Gateway:
             self._send(entry)
             return
         try:
-            entry.turn.wait(lambda: self._send(entry))
-        except SessionBusyError as error:
+            patient = entry.job.taking_up is not None
+            entry.turn.wait(lambda: self._send(entry), entry.stream.put, patient=patient)
+        except (SessionBusyError, UnavailableError) as error:
             entry.stream.put(error)
 
     def _send(self, entry: OpenRequest) -> None:
@@ -142,6 +212,10 @@ class Gateway:
     def _answered(self, entry: OpenRequest, result: Prepared | Exception) -> None:
         if isinstance(result, Exception):
             self._router.forget(entry.job.sequence_id)
+        else:
+            self._cache_counts.count(result.cache)
+            if result.taken_up is not None:
+                self._cache_counts.count_resumed()
         entry.answered(result)
 
     def _end(self, entry: OpenRequest, reason: FinishReason) -> None:

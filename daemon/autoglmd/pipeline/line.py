@@ -1,6 +1,6 @@
 """The line before an engine: bounded, and able to say when to come back. Lives on the event loop."""
 
-from autoglmd.errors import QueueFullError
+from autoglmd.errors.availability import QueueFullError
 
 _SHORTEST_RETRY_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 30.0

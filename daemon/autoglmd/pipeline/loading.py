@@ -5,29 +5,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoglmd.config import ModelConfig
+from autoglmd.config.rooms import ModelConfig
 from autoglmd.engine.engine import Engine, limits_of
 from autoglmd.engine.sequence import EngineEvent
-from autoglmd.errors import ConfigError, ModelError
+from autoglmd.errors.base import ConfigError
+from autoglmd.errors.model import ModelError
 from autoglmd.host.amx import amx_is_lent
 from autoglmd.host.clock import Clock
-from autoglmd.host.facts import read_facts
+from autoglmd.host.facts import HostFacts, read_facts
 from autoglmd.host.files import reading_directory
-from autoglmd.messages import ModelInfo, ModelState
+from autoglmd.host.gpu import gpu_name
+from autoglmd.messages.status import ModelInfo, ModelState
 from autoglmd.model.bundle import Bundle, read_bundle, resolve_folder, weights_bytes
-from autoglmd.model.device import choose_device
+from autoglmd.model.device import CPU, choose_device
 from autoglmd.model.ort_runner import OrtRunner, RunnerOptions, available_providers, onnxruntime_version
 from autoglmd.model.prepare import discard_prepared, find_prepared
 from autoglmd.model.reduced_range import would_saturate
+from autoglmd.model.runner import ModelSpec
 from autoglmd.model.self_check import rows_are_independent
 from autoglmd.model.tokenizer import load_tokenizer
 from autoglmd.pipeline.line import Line
+from autoglmd.pipeline.model_preparer import Preparer
 from autoglmd.pipeline.prefetch import Prefetcher, PrefetchLimits
-from autoglmd.pipeline.preparing import Preparer
 from autoglmd.pipeline.prompts import PromptRules
 from autoglmd.pipeline.router import Router
 from autoglmd.pipeline.served import ServedModel
-from autoglmd.pipeline.session_book import SessionBook
+from autoglmd.pipeline.session_book import SessionBook, recalling
 from autoglmd.sessions.conversation import ModelMark
 
 log = logging.getLogger(__name__)
@@ -84,10 +87,17 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
     )
     info = replace(_describe(name, bundle, runner), batch_invariant=_try_rows(name, runner))
     mark = _mark(name, bundle, runner)
+    # A beginning that was computed for one prompt is another's bit for bit only where rows are independent.
+    sharing = context.book.sharing(mark) if info.batch_invariant else None
     prefetcher = Prefetcher(
         rules,
-        lambda session: context.book.recall(session, mark),
-        PrefetchLimits(config.engine.prefetch_depth, config.engine.prefetch_threads, context.past_bytes),
+        replace(recalling(context.book, mark), sharing=sharing),
+        PrefetchLimits(
+            config.engine.prefetch_depth,
+            config.engine.prefetch_threads,
+            context.past_bytes,
+            context.book.recall_seconds,
+        ),
         name,
     )
 
@@ -98,7 +108,7 @@ def load_model(name: str, config: ModelConfig, context: LoadContext) -> ServedMo
     engine = Engine(name, runner, limits, context.clock, emit)
     engine.start()
     prefetcher.start(engine)
-    return ServedModel(info, rules, engine, prefetcher, Line(runner.spec.rows, config.engine.queue_depth))
+    return ServedModel(info, rules, engine, prefetcher, Line(runner.spec.rows, config.engine.queue_depth), mark)
 
 
 def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadContext) -> OrtRunner:
@@ -132,10 +142,17 @@ def _open_runner(name: str, bundle: Bundle, config: ModelConfig, context: LoadCo
 
 def _mark(name: str, bundle: Bundle, runner: OrtRunner) -> ModelMark:
     spec = runner.spec
-    # What else decides of the last bit of a key or value.
-    runtime = f"onnxruntime {onnxruntime_version()}, {spec.provider}, AMX {amx_is_lent()}, prepared {spec.prepared}"
-    layout = f"{runner.kv_layout}; {runtime}"
+    gpu = "" if spec.provider == CPU else gpu_name()
+    layout = f"{runner.kv_layout}; {runtime_of(spec, read_facts(), gpu)}"
     return ModelMark(name, bundle.version, bundle.tokenizer_digest, layout, spec.kv_bytes_per_token)
+
+
+def runtime_of(spec: ModelSpec, facts: HostFacts, gpu: str) -> str:
+    """What decides of the last bit of a key or value, beside the model: whatever kernels are chosen by."""
+    device = f"{spec.provider} {gpu}".rstrip()
+    processor = f"{facts.machine} {facts.features_digest}"
+    lent = f"AMX {amx_is_lent()}, prepared {spec.prepared}"
+    return f"onnxruntime {onnxruntime_version()}, {device}, processor {processor}, {lent}"
 
 
 def _check_kv(name: str, tokens: int, kv_bytes: int, bytes_per_token: int) -> None:

@@ -2,16 +2,8 @@
 
 from dataclasses import dataclass
 
-from autoglmd.errors import InvalidArgumentError, NotSupportedError, PromptTooLongError
-from autoglmd.messages import (
-    ChatPrompt,
-    Message,
-    Prompt,
-    SamplingParams,
-    TextPrompt,
-    TokenPrompt,
-    Tokens,
-)
+from autoglmd.errors.request import InvalidArgumentError, NotSupportedError, PromptTooLongError
+from autoglmd.messages.generation import ChatPrompt, Message, Prompt, SamplingParams, TextPrompt, TokenPrompt, Tokens
 from autoglmd.model.chat_template import ChatTemplate
 from autoglmd.model.tokenizer import Tokenizer
 
@@ -99,7 +91,7 @@ def encode_on(text: str, rules: PromptRules, output_tokens: int) -> list[int]:
 
 
 def _check_length(text: str, rules: PromptRules, output_tokens: int) -> None:
-    limit, what = _limit(rules)
+    limit, what = limit_of(rules)
     at_least = len(text) // rules.tokenizer.longest_piece
     if at_least > limit:
         raise PromptTooLongError(at_least, output_tokens, limit, what, counted=False)
@@ -117,14 +109,15 @@ def output_limit(prompt_tokens: int, asked: int | None, rules: PromptRules) -> i
     Raises:
         PromptTooLongError: prompt and output do not fit, now or ever. Nothing is truncated.
     """
-    limit, what = _limit(rules)
+    limit, what = limit_of(rules)
     room = limit - prompt_tokens
     if room < (asked or 1):
         raise PromptTooLongError(prompt_tokens, asked or 1, limit, what)
     return min(rules.max_tokens, room) if asked is None else asked
 
 
-def _limit(rules: PromptRules) -> tuple[int, str]:
+def limit_of(rules: PromptRules) -> tuple[int, str]:
+    """How many tokens prompt and output may have together, and what says so."""
     if rules.kv_tokens < rules.context_tokens:
         return rules.kv_tokens, "the daemon's KV memory (engine.kv_bytes)"
     return rules.context_tokens, "the context"

@@ -1,9 +1,12 @@
 """Carries what the engine and prefetch threads say to the streams on the event loop."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from autoglmd.engine.sequence import EngineEvent
+
+log = logging.getLogger(__name__)
 
 
 class Router:
@@ -36,5 +39,9 @@ class Router:
     def _dispatch(self, events: tuple[EngineEvent, ...]) -> None:
         for event in events:
             listener = self._listeners.get(event.sequence_id)
-            if listener is not None:
-                listener(event)
+            try:
+                if listener is not None:
+                    listener(event)
+            except Exception:
+                # A defect of ours; the streams behind it in the step are not to blame.
+                log.exception("what the engine said was not heard")

@@ -4,21 +4,23 @@ import time
 from dataclasses import dataclass, replace
 
 from autoglmd.engine.engine import Engine
-from autoglmd.messages import EngineStats, ModelInfo
+from autoglmd.messages.status import EngineStats, ModelInfo
 from autoglmd.pipeline.line import Line
 from autoglmd.pipeline.prefetch import Prefetcher
 from autoglmd.pipeline.prompts import PromptRules
+from autoglmd.sessions.conversation import ModelMark
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """All that one model's requests meet."""
+    """All that one model's requests meet; `mark` is what its sessions bear."""
 
     info: ModelInfo
     rules: PromptRules
     engine: Engine
     prefetcher: Prefetcher
     line: Line
+    mark: ModelMark
 
     @property
     def stats(self) -> EngineStats:

@@ -8,6 +8,11 @@ class StopMatcher:
         self._stops = stops
         self._held = ""
 
+    @property
+    def holds(self) -> bool:
+        """Whether text is held back."""
+        return bool(self._held)
+
     def push(self, text: str) -> tuple[str, str]:
         """Take text. Returns what is safe to show, and the stop string that ends it (empty for none)."""
         text = self._held + text

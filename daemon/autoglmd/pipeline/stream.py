@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Prefilled
-from autoglmd.errors import DrainingError
+from autoglmd.errors.availability import DrainingError
+from autoglmd.errors.request import InvalidArgumentError
 from autoglmd.host.clock import Clock
-from autoglmd.messages import (
-    CacheReport,
+from autoglmd.messages.generation import (
     Finished,
     FinishReason,
     GenerationRequest,
@@ -19,9 +19,9 @@ from autoglmd.messages import (
     Started,
     StreamEvent,
     Timings,
-    TokenText,
     Usage,
 )
+from autoglmd.messages.sessions import CacheReport
 from autoglmd.model.tokenizer import Tokenizer
 from autoglmd.pipeline.answer import AnswerText
 from autoglmd.pipeline.preparation import Prepared
@@ -52,18 +52,22 @@ class AnswerStream:
         self._in_line = True
         self._prompt_tokens = 0
         self._cache = CacheReport()
+        self._dropped = 0
         self._output_tokens = 0
         self._admitted_at: float | None = None
         self._first_at: float | None = None
         self.row_seconds: float | None = None
-        """How long a whole answer took its row; `None` before, and for one that ended in any other way."""
+        """How long a whole answer took its row; `None` before, for one that ended in any other way, and for the rest of
+        one that was taken up."""
         self._refused = False
+        self._is_taken_up = False
+        self._after_token = 0
+        self._ended_before: FinishReason | None = None
         self._broken: Exception | None = None
         self._finished: Finished | None = None
         # After a stop string the stream is finished and the engine does not know yet.
         self.engine_ended = False
 
-    @property
     def ends(self) -> Sequence[int]:
         """See AnswerText.ends."""
         return self._text.ends
@@ -118,6 +122,11 @@ class AnswerStream:
         if isinstance(item, Prepared):  # else it ended in the line: no tokens, and no seed was drawn
             self._prompt_tokens, seed = len(item.sequence.prompt_ids), item.sequence.sampling.seed
             self._cache = item.cache
+            self._dropped = item.dropped
+            if item.taken_up is not None:
+                self._is_taken_up = True
+                self._request, self._ended_before = item.taken_up.request, item.taken_up.end
+                self._after_token = item.taken_up.after_token
             self._text = AnswerText(self._tokenizer, self._request.stop, item.continued_ids)
         return Started(
             request_id=self._request.request_id,
@@ -127,6 +136,7 @@ class AnswerStream:
             cache=self._cache,
             seed=seed,
             trace_id=self._request.trace_id,
+            dropped_messages=self._dropped,
         )
 
     def _heard(self, item: Item) -> Iterator[StreamEvent]:
@@ -152,16 +162,21 @@ class AnswerStream:
 
     def _end(self, item: Ended) -> Iterator[StreamEvent]:
         self.engine_ended = True
-        shown: TokenText | None = self._text.flush()
+        # What is held back of an answer that broke off may become something else when it is taken up.
+        shown = self._text.flush() if item.reason.is_for_good else None
         if shown is not None:
             yield shown
-        reason = FinishReason.STOP if self._text.stop else item.reason
+        # The engine was asked for no more than had come.
+        ended = (self._ended_before or item.reason) if item.reason is FinishReason.LENGTH else item.reason
+        reason = FinishReason.STOP if self._text.stop else ended
         error = _cut_off() if reason is FinishReason.SHUTDOWN else item.error
         yield self._finish(reason, item.at, None if self._text.stop else error)
 
     def _finish(self, reason: FinishReason, at: float, error: Exception | None) -> Finished:
-        if self._admitted_at is not None and reason in (FinishReason.STOP, FinishReason.LENGTH):
+        if self._admitted_at is not None and reason.is_whole and not self._is_taken_up:
             self.row_seconds = at - self._admitted_at
+        if reason.is_whole and self._output_tokens < self._after_token:
+            reason, error = FinishReason.ERROR, _too_far(self._after_token, self._output_tokens)
         usage = Usage(self._prompt_tokens, self._cache.cached_tokens, self._output_tokens)
         self._finished = Finished(reason, usage, self._timings(at), self._text.stop, error)
         return self._finished
@@ -171,6 +186,10 @@ class AnswerStream:
         admitted = ended_at if self._admitted_at is None else self._admitted_at
         first = ended_at if self._first_at is None else self._first_at
         return Timings(admitted - arrived, first - admitted, ended_at - first, ended_at - arrived)
+
+
+def _too_far(after_token: int, output_tokens: int) -> InvalidArgumentError:
+    return InvalidArgumentError("after_token", f"is {after_token}; the answer has {output_tokens} tokens.")
 
 
 def _cut_off() -> DrainingError:

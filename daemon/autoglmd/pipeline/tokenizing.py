@@ -2,7 +2,7 @@
 
 import asyncio
 
-from autoglmd.messages import ChatPrompt, TextPrompt, Tokens
+from autoglmd.messages.generation import ChatPrompt, TextPrompt, Tokens
 from autoglmd.pipeline.apart import run_apart
 from autoglmd.pipeline.line import Line
 from autoglmd.pipeline.prompts import PromptRules, to_tokens

@@ -1,7 +1,11 @@
 """The write-back thread: it saves conversations while the engine computes, and removes what is too old or too much.
 
 Of each session only its last state waits, however many turns it had meanwhile: saving writes what the file lacks. What
-waits is bounded by the bytes of its keys and values; beyond that a conversation is saved without them.
+waits is bounded by the bytes of its keys and values, beyond which a conversation is saved without them, and by those of
+its text, beyond which the one that has waited for longest is lost.
+
+A save that hangs in the kernel holds up the others' saves, and no answer. It is told in the log and in the status, and
+does not keep the watchdog from being fed; a thread that is gone does.
 """
 
 import logging
@@ -9,10 +13,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from autoglmd.errors import SessionError
-from autoglmd.messages import SessionKey
+from autoglmd.errors.session import SessionError
+from autoglmd.messages.sessions import SessionKey
+from autoglmd.messages.status import SessionsStats
+from autoglmd.pipeline.waiting import Waiting
 from autoglmd.sessions.conversation import Conversation
 from autoglmd.sessions.store import SessionStore
 
@@ -21,35 +27,44 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 300.0
 TIDY_SECONDS = 60.0
+OPEN_SECONDS = 15.0
+"""How long another daemon may take to leave the folder: one that ends writes what is unsaved."""
+STUCK_SECONDS = 30.0
+"""A save that takes longer is told of."""
+_OPEN_RETRY_SECONDS = 0.1
 _MOST_WAITING = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A conversation that is to be saved, not before a monotonic time; `waits` are the seconds between two tries."""
-
-    conversation: Conversation
-    not_before: float = 0.0
-    waits: float = 0.0
+_LEAST_TEXT_BYTES = 16 << 20
 
 
 class WriteBack:
-    """One thread, which alone writes to the store. Its methods are safe from any thread."""
+    """One thread, which alone saves; what is deleted goes in other threads. Its methods are safe from any thread."""
 
-    def __init__(self, store: SessionStore, unsaved_bytes: int, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(
+        self,
+        store: SessionStore,
+        unsaved_bytes: int,
+        retry_seconds: float = RETRY_SECONDS,
+        open_seconds: float = OPEN_SECONDS,
+    ) -> None:
         """Make it; `start` starts the thread.
 
         Args:
             store: where conversations are saved.
-            unsaved_bytes: of keys and values that may wait. One conversation always may.
+            unsaved_bytes: of keys and values that may wait, and of text. One conversation always may.
             retry_seconds: after which one that could not be saved is tried again.
+            open_seconds: how long to wait for a folder that another daemon has.
         """
         self._store = store
         self._limit = unsaved_bytes
         self._retry_seconds = retry_seconds
+        self._open_seconds = open_seconds
         self._changed = threading.Condition()
-        self._waiting: OrderedDict[SessionKey, _Waiting] = OrderedDict()
+        self._waiting: OrderedDict[SessionKey, Waiting] = OrderedDict()
         self._at_work: SessionKey | None = None
+        self._at_work_since = 0.0
+        self._is_stuck = False
+        self._saves = 0
+        self._failed_saves = 0
         self._stopping = False
         self._lost = False
         self._is_in_use: Callable[[SessionKey], bool] = lambda _: False
@@ -60,6 +75,22 @@ class WriteBack:
         """Sessions of which a crash would lose something."""
         with self._changed:
             return len(self._waiting)
+
+    @property
+    def stats(self) -> SessionsStats:
+        """What is on disk and what is not yet. Asks no disk."""
+        kept = self._store.kept
+        with self._changed:
+            return SessionsStats(
+                sessions=kept.sessions + sum(each.is_new for each in self._waiting.values()),
+                disk_bytes=kept.bytes,
+                unsaved_sessions=len(self._waiting),
+                unsaved_seconds=self._unsaved_seconds,
+                saves=self._saves,
+                failed_saves=self._failed_saves,
+                expired=kept.expired,
+                evicted=kept.evicted,
+            )
 
     @property
     def is_whole(self) -> bool:
@@ -73,19 +104,25 @@ class WriteBack:
 
     def put(self, conversation: Conversation) -> None:
         """Have a conversation saved, in place of an earlier state of it. Never blocks."""
+        key, now = conversation.key, time.monotonic()
+        kv_bytes, text_bytes = conversation.kv_bytes, conversation.text_bytes
         with self._changed:
-            others = sum(each.conversation.kv_bytes for key, each in self._waiting.items() if key != conversation.key)
-            if others and others + conversation.kv_bytes > self._limit:
-                log.warning("the disk is too slow: keys and values of a conversation are not saved")
-                conversation = replace(conversation, blocks=())
-            earlier = self._waiting.get(conversation.key)
-            self._waiting[conversation.key] = replace(earlier or _Waiting(conversation), conversation=conversation)
-            while len(self._waiting) > _MOST_WAITING:
-                oldest = next(key for key in self._waiting if key != self._at_work)
-                log.error("the disk takes nothing: a session is not saved", extra={"session": oldest.session_id})
-                del self._waiting[oldest]
-                self._lost = True
+            others = sum(each.kv_bytes for other, each in self._waiting.items() if other != key)
+            is_too_much = bool(others) and others + kv_bytes > self._limit
+            if is_too_much:
+                conversation, kv_bytes = replace(conversation, blocks=()), 0
+            new = Waiting(conversation, kv_bytes, text_bytes, now, is_new=conversation.turns <= 1)
+            self._waiting[key] = new.in_place_of(self._waiting.get(key))
+            lost = self._lose_what_is_too_much(key)
+            stuck = self._newly_stuck(now)
             self._changed.notify_all()
+        # Not with the lock: whoever reads the log may be slow, and answers wait for this.
+        if is_too_much:
+            log.warning("the disk is too slow: keys and values of a conversation are not saved")
+        for each in lost:
+            log.error("the disk takes nothing: a session is not saved", extra={"session": each.session_id})
+        if stuck is not None:
+            log.error("a save hangs: the disk does not answer", extra=stuck)
 
     def find(self, key: SessionKey) -> Conversation | None:
         """A conversation that waits to be saved."""
@@ -110,6 +147,11 @@ class WriteBack:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, timeout_seconds)
 
+    def wait_saved(self, key: SessionKey, timeout_seconds: float) -> bool:
+        """Wait until nothing of a session waits. False: something still does."""
+        with self._changed:
+            return self._changed.wait_for(lambda: key not in self._waiting, timeout_seconds)
+
     def stop(self, timeout_seconds: float) -> bool:
         """Try once to save each one that waits, and end the thread. False: not all could be saved."""
         with self._changed:
@@ -118,7 +160,39 @@ class WriteBack:
         self._thread.join(timeout_seconds)
         return not (self._thread.is_alive() or self._waiting or self._lost)
 
+    @property
+    def _unsaved_seconds(self) -> float:
+        first = min((each.since for each in self._waiting.values()), default=None)
+        return 0.0 if first is None else time.monotonic() - first
+
+    def _lose_what_is_too_much(self, newest: SessionKey) -> list[SessionKey]:
+        """Whoever has waited for longest goes first; the newest, and the one that is being saved, stay."""
+        held = sum(each.text_bytes for each in self._waiting.values())
+        lost: list[SessionKey] = []
+        for key in list(self._waiting):
+            if len(self._waiting) <= _MOST_WAITING and held <= max(self._limit, _LEAST_TEXT_BYTES):
+                break
+            if key not in (self._at_work, newest):
+                held -= self._waiting.pop(key).text_bytes
+                lost.append(key)
+        self._lost = self._lost or bool(lost)
+        return lost
+
+    def _newly_stuck(self, now: float) -> dict[str, object] | None:
+        """What there is to say of a save that hangs, once for each."""
+        seconds = now - self._at_work_since
+        if self._at_work is None or seconds <= STUCK_SECONDS or self._is_stuck:
+            return None
+        self._is_stuck = True
+        return {"seconds": round(seconds), **self._at_risk()}
+
+    def _at_risk(self) -> dict[str, object]:
+        """What a crash would lose now."""
+        return {"unsaved_sessions": len(self._waiting), "unsaved_seconds": round(self._unsaved_seconds, 1)}
+
     def _work(self) -> None:
+        if not self._has_folder():
+            return
         self._guarded("look through its files", self._store.reconcile)
         tidy_at = time.monotonic()
         while True:
@@ -131,7 +205,18 @@ class WriteBack:
                 self._guarded("remove what is too old", self._tidy)
                 tidy_at = time.monotonic() + TIDY_SECONDS
 
-    def _next(self, tidy_at: float) -> _Waiting | None:
+    def _has_folder(self) -> bool:
+        """Have the folder once its daemon has left it, or another one in the end. False: we were asked to stop."""
+        until = time.monotonic() + self._open_seconds
+        while not (self._store.is_open or self._store.open()):
+            if time.monotonic() >= until and self._store.open_elsewhere():
+                break
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopping, _OPEN_RETRY_SECONDS):
+                    return False
+        return True
+
+    def _next(self, tidy_at: float) -> Waiting | None:
         """The next conversation, once there is one whose time has come; `None` when there is something else to do."""
         with self._changed:
             while True:
@@ -139,7 +224,7 @@ class WriteBack:
                 times = {key: 0.0 if self._stopping else each.not_before for key, each in self._waiting.items()}
                 due = next((key for key, not_before in times.items() if not_before <= now), None)
                 if due is not None:
-                    self._at_work = due
+                    self._at_work, self._at_work_since, self._is_stuck = due, now, False
                     return self._waiting[due]
                 if self._stopping or tidy_at <= now:
                     return None
@@ -150,19 +235,30 @@ class WriteBack:
         try:
             self._store.save(conversation)
         except (OSError, MemoryError) as error:
-            log.warning("a session could not be saved and is tried again: %s", error, extra={"unsaved": self.unsaved})
+            with self._changed:
+                self._failed_saves += 1
+                at_risk = self._at_risk()
+            log.warning("a session could not be saved and is tried again: %s", error, extra=at_risk)
             return False
         except SessionError as error:
-            self._lost = True
+            self._give_up()
             log.warning("a session cannot be saved: %s", error.message)
         except Exception:
             # A defect of ours; the sessions behind it are not to blame.
-            self._lost = True
+            self._give_up()
             log.exception("a session cannot be saved")
+        else:
+            with self._changed:
+                self._saves += 1
         self._guarded("remove what is too much", self._tidy)
         return True
 
-    def _finish(self, done: _Waiting, *, saved: bool) -> None:
+    def _give_up(self) -> None:
+        with self._changed:
+            self._lost = True
+            self._failed_saves += 1
+
+    def _finish(self, done: Waiting, *, saved: bool) -> None:
         key = done.conversation.key
         with self._changed:
             self._at_work = None
@@ -177,6 +273,9 @@ class WriteBack:
                 later = time.monotonic() + waits
                 self._waiting[key] = replace(self._waiting[key], not_before=later, waits=waits)
                 self._waiting.move_to_end(key)
+            elif saved and key in self._waiting:
+                # A newer state came while this one was saved.
+                self._waiting[key] = replace(self._waiting[key], since=time.monotonic(), is_new=False)
             self._changed.notify_all()
 
     def _tidy(self) -> int:

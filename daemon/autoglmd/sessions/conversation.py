@@ -1,8 +1,20 @@
 """A conversation as a value: what was said, its tokens, and the keys and values that were computed for them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from autoglmd.messages import KvBlock, Message, SessionKey
+from autoglmd.messages.generation import Message
+from autoglmd.messages.sessions import KvBlock, SessionKey
+
+_BYTES_PER_TOKEN = 40
+_BYTES_PER_LETTER = 2
+_BYTES_PER_SESSION = 1024
+
+
+PROMPT_ROLE = "prompt"
+COMPLETION_ROLE = "completion"
+"""Roles under which text that is no chat is kept. A session is begun with one or the other, and stays so."""
+ASSISTANT_ROLE = "assistant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,23 @@ class ModelMark:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnMark:
+    """Where one question with its answer lies in a conversation.
+
+    Attributes:
+        number: 1 for the first.
+        answer_start: position of the answer's first token. What lies before the first turn's was all prompt.
+        end: the position behind its last.
+        messages: how many there are up to its end.
+    """
+
+    number: int
+    answer_start: int
+    end: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """What one request added to what was said.
 
@@ -35,6 +64,7 @@ class Turn:
         ids: tokens of the prompt's new part and of the answer.
         first_message: place of `messages[0]`; messages that there were from there on are replaced.
         messages: the request's new ones and the answer; empty where the prompt was no chat.
+        marks: where it lies, and where others lie that are told with it; none where nobody knows.
     """
 
     number: int
@@ -43,6 +73,7 @@ class Turn:
     ids: tuple[int, ...]
     first_message: int
     messages: tuple[Message, ...]
+    marks: tuple[TurnMark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +86,8 @@ class Conversation:
         ids: tokens of everything said, as the model saw them.
         blocks: keys and values of the first `kv_tokens` of them, without a gap.
         turns: number of the last one.
+        marks: where turns lie, in order; those of which nobody knows are left out.
+        is_foreign: whether keys and values came with a file. They may be anything, and are nobody else's.
     """
 
     key: SessionKey
@@ -65,6 +98,13 @@ class Conversation:
     messages: tuple[Message, ...] = ()
     blocks: tuple[KvBlock, ...] = ()
     turns: int = 0
+    marks: tuple[TurnMark, ...] = ()
+    is_foreign: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is said in it: it has not begun, or all was taken back."""
+        return not (self.ids or self.messages)
 
     @property
     def kv_tokens(self) -> int:
@@ -76,6 +116,23 @@ class Conversation:
         """Bytes that the blocks take in memory."""
         return sum(memoryview(block.data).nbytes for block in self.blocks)
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Positions that were surely computed as the first prompt, by prefills alone; its last may not have been.
+
+        None where somebody else says what was computed.
+        """
+        if self.is_foreign:
+            return 0
+        first = self.marks[0] if self.marks else None
+        return max(0, first.answer_start - 1) if first is not None and first.number == 1 else 0
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes that the rest takes, about: so that many conversations without keys and values are bounded as well."""
+        letters = sum(len(message.content) for message in self.messages)
+        return _BYTES_PER_TOKEN * len(self.ids) + _BYTES_PER_LETTER * letters + _BYTES_PER_SESSION
+
     def after(self, turn: Turn) -> "Conversation":
         """With one more turn. Keys and values of what it replaces are let go."""
         return replace(
@@ -85,7 +142,23 @@ class Conversation:
             messages=self.messages[: turn.first_message] + turn.messages,
             blocks=_until(self.blocks, turn.start),
             turns=turn.number,
+            marks=(*self._marks_before(turn), *turn.marks),
         )
+
+    def until(self, ids: int, messages: int) -> "Conversation":
+        """What its first tokens and its first messages were, in as many turns."""
+        return replace(
+            self,
+            ids=self.ids[:ids],
+            messages=self.messages[:messages],
+            blocks=_until(self.blocks, ids),
+            marks=tuple(mark for mark in self.marks if mark.end <= ids),
+        )
+
+    def _marks_before(self, turn: Turn) -> Iterator[TurnMark]:
+        """Those that hold still; of an answer that was taken up, the turn tells anew where it lies."""
+        again = {mark.number for mark in turn.marks}
+        return (mark for mark in self.marks if mark.end <= turn.start and mark.number not in again)
 
     def blocks_until(self, stop: int) -> tuple[KvBlock, ...]:
         """Keys and values of what lies before a position."""
@@ -110,9 +183,16 @@ class Conversation:
         """As that model finds it: with the tokens if they mean the same to it, and with keys and values of its own."""
         if model == self.model:
             return self
-        ids = self.ids if model.tokenizer == self.model.tokenizer else ()
-        return replace(self, model=model, ids=ids, blocks=())
+        if model.tokenizer == self.model.tokenizer:
+            return replace(self, model=model, blocks=(), is_foreign=False)
+        return replace(self, model=model, ids=(), marks=(), blocks=(), is_foreign=False)
 
 
 def _until(blocks: tuple[KvBlock, ...], stop: int) -> tuple[KvBlock, ...]:
     return tuple(block.until(stop) for block in blocks if block.start < stop)
+
+
+def common_beginning(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many tokens, messages or pages two of them begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(one), len(other)))

@@ -5,24 +5,28 @@
     KV      keys and values of some of them, compressed
 
 A turn appends what it added and nothing else. Recovery is reading: a torn end is not read, and the next turn is written
-in its place; damaged keys and values cost the time to compute them again; a damaged turn costs itself and what follows.
+in its place; damaged keys and values cost the time to compute them again; a damaged turn costs itself and what follows,
+which is kept aside where the next turn would write over it.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import zstandard
+from autoglmd.errors.session import SessionError
+from autoglmd.host.disk import Disk, OpenFile
+from autoglmd.messages.generation import Message
+from autoglmd.messages.sessions import KvBlock, SessionKey
+from autoglmd.sessions.bodies import Packed, filled
+from autoglmd.sessions.conversation import Conversation, ModelMark, Turn, TurnMark, common_beginning
+from autoglmd.sessions.prefixes import Page, pages_in, pages_of
+from autoglmd.sessions.record import Kind, Record, is_behind, records
+from autoglmd.sessions.seal import Seal
 
-from autoglmd.errors import SessionError
-from autoglmd.host.disk import Disk, OpenFile, Piece
-from autoglmd.messages import KvBlock, Message, SessionKey
-from autoglmd.sessions.conversation import Conversation, ModelMark, Turn
-from autoglmd.sessions.record import Kind, Record, encode, read_body, records
-
-# Keys and values in 8 bits are close to noise; more effort buys nothing.
-_COMPRESSION_LEVEL = 1
+# Fewer replaced positions than these are no waste.
+_MOST_REPLACED_TOKENS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,69 +37,24 @@ class Found:
         end: bytes of whole records; the next is written there.
         damaged: whether anything behind that, or any keys and values before it, could not be used.
         kv_tokens_written: positions of all KV records, those that were replaced included.
+        mark: what the next record is bound to.
     """
 
     conversation: Conversation
     end: int
     damaged: bool
     kv_tokens_written: int
+    mark: bytes = b""
+
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether most of the keys and values in the file were replaced, so that it is better written anew."""
+        # What is held of blocks that were cut stays in them: writing them anew would free nothing.
+        good = sum(block.held for block in self.conversation.blocks)
+        return self.kv_tokens_written - good > max(good, _MOST_REPLACED_TOKENS)
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """Records to be written, and the positions of those that hold keys and values."""
-
-    pieces: tuple[Piece, ...]
-    kv_tokens: int
-
-
-def addition(before: Conversation, after: Conversation) -> Addition:
-    """The records that make the one conversation the other; none if it is that already.
-
-    Where the first has another model, or fewer of the keys and values than it should, those are made up for.
-    """
-    opening = () if before.model == after.model else _opening(after)
-    told = before.of(after.model)
-    start, first = _common(told.ids, after.ids), _common(told.messages, after.messages)
-    turn = Turn(after.turns, after.last_used, start, after.ids[start:], first, after.messages[first:])
-    is_said = turn.number == told.turns and start == len(told.ids) and first == len(told.messages)
-    said = () if is_said and not (turn.ids or turn.messages) else _turn_record(turn)
-    new = [block for block in after.blocks if block.stop > min(start, told.kv_tokens)]
-    pieces = (*opening, *said, *(piece for block in new for piece in _kv_record(block)))
-    return Addition(pieces, sum(block.held for block in new))
-
-
-def whole(conversation: Conversation) -> Addition:
-    """All records of a file that holds this conversation."""
-    empty = replace(conversation, last_used=conversation.created, ids=(), messages=(), blocks=(), turns=0)
-    rest = addition(empty, conversation)
-    return Addition((*_opening(conversation), *rest.pieces), rest.kv_tokens)
-
-
-def _opening(conversation: Conversation) -> tuple[Piece, ...]:
-    key = {"tenant": conversation.key.tenant, "session": conversation.key.session_id}
-    return encode(Kind.MODEL, {**key, "created": conversation.created, "model": asdict(conversation.model)})
-
-
-def _turn_record(turn: Turn) -> tuple[Piece, ...]:
-    return encode(Kind.TURN, asdict(turn))
-
-
-def _kv_record(block: KvBlock) -> tuple[Piece, ...]:
-    """Keys and values, whole: also those positions of `data` that no longer hold good."""
-    body = zstandard.ZstdCompressor(_COMPRESSION_LEVEL).compress(block.data)
-    return encode(Kind.KV, {"start": block.start, "tokens": block.tokens, "held": block.held}, body)
-
-
-def _common(one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
-    """How many elements two tuples begin with alike."""
-    shorter = min(len(one), len(other))
-    if one[:shorter] == other[:shorter]:
-        return shorter
-    return next(index for index in range(shorter) if one[index] != other[index])
-
-
-def read(disk: Disk, path: Path, key: SessionKey | None, model: ModelMark | None) -> Found | None:
+def read(disk: Disk, path: Path, key: SessionKey | None, model: ModelMark | None, seal: Seal) -> Found | None:
     """The conversation in a file, or `None` if there is no such file or nothing whole in it.
 
     Args:
@@ -103,35 +62,70 @@ def read(disk: Disk, path: Path, key: SessionKey | None, model: ModelMark | None
         path: the file.
         key: whose it must be; `None` for whose it is.
         model: whose keys and values to read; another model's are left out. With `None` blocks have no data.
+        seal: with which it was written.
 
     Raises:
         OSError: the disk does not give it.
-        SessionError: it is another session's, or a newer program's.
+        SessionError: it is another session's, or a newer program's, or written with a key where none is, or without.
     """
     try:
         with disk.reading(path) as file:
-            return _read(file, key, model)
+            return _read(file, key, model, seal)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def _read(file: OpenFile, key: SessionKey | None, model: ModelMark | None) -> Found | None:
+def holds_more(disk: Disk, path: Path, end: int) -> bool:
+    """Whether turns lie behind the damage at a place, which a torn end has none of. Raises OSError."""
+    with disk.reading(path) as file:
+        return is_behind(file, end + 1, Kind.TURN)
+
+
+def read_pages(disk: Disk, path: Path, pages: Sequence[Page], seal: Seal) -> tuple[KvBlock, ...]:
+    """Keys and values of the first of these pages, as far as the conversation in a file begins alike.
+
+    Raises:
+        OSError: the disk does not give it.
+        SessionError: it is a newer program's.
+    """
+    fold = _Fold(None)
+    try:
+        with disk.reading(path) as file:
+            for _ in takewhile(fold.take, records(file, seal)):
+                pass
+            told = fold.conversation
+            if told is None:
+                return ()
+            alike = _alike(told, pages)
+            return filled(file, fold.packed(alike), seal)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+
+
+def _alike(told: Conversation, pages: Sequence[Page]) -> Conversation:
+    """With no more blocks than those of its first prompt that are such pages."""
+    blocks = pages_in(told)
+    own = pages_of(told.key.tenant, told.model, told.ids[: blocks[-1].stop if blocks else 0])
+    return replace(told, blocks=blocks[: common_beginning(own, pages)])
+
+
+def _read(file: OpenFile, key: SessionKey | None, model: ModelMark | None, seal: Seal) -> Found | None:
     fold = _Fold(key)
-    end = 0
-    for record in records(file):
+    end, mark = 0, b""
+    for record in records(file, seal):
         if not fold.take(record):
             break
-        end = record.end
+        end, mark = record.end, record.mark
     told = fold.conversation
     if told is None:
         return None
     torn = end < file.size
     if model is None:
-        return Found(told, end, torn, fold.kv_tokens)
+        return Found(told, end, torn, fold.kv_tokens, mark)
     if told.model != model:
-        return Found(replace(told, blocks=()), end, torn, fold.kv_tokens)
-    blocks = tuple(_filled(told, fold.kv, file))
-    return Found(replace(told, blocks=blocks), end, torn or len(blocks) < len(told.blocks), fold.kv_tokens)
+        return Found(replace(told, blocks=()), end, torn, fold.kv_tokens, mark)
+    blocks = filled(file, fold.packed(told), seal)
+    return Found(replace(told, blocks=blocks), end, torn or len(blocks) < len(told.blocks), fold.kv_tokens, mark)
 
 
 class _Fold:
@@ -161,13 +155,18 @@ class _Fold:
             return False
         return self.conversation is not None
 
+    def packed(self, told: Conversation) -> tuple[Packed, ...]:
+        """The blocks of a conversation that has no others than this one, with where their data is."""
+        per_token = told.model.kv_bytes_per_token
+        return tuple(Packed(block, self.kv[block.start], block.held * per_token) for block in told.blocks)
+
     def _take(self, record: Record) -> None:
         meta = record.meta
         match record.kind:
             case Kind.MODEL:
                 self._begin(meta)
             case Kind.TURN if self.conversation is not None:
-                self.conversation = self.conversation.after(_turn(meta))
+                self.conversation = self.conversation.after(turn_of(meta))
             case Kind.KV if self.conversation is not None:
                 self._take_kv(KvBlock(int(meta["start"]), int(meta["tokens"]), int(meta["held"]), b""), record)
 
@@ -179,16 +178,19 @@ class _Fold:
 
     def _begin(self, meta: dict[str, Any]) -> None:
         key = SessionKey(str(meta["tenant"]), str(meta["session"]))
-        if self._key not in (None, key):
-            raise SessionError(f"The file of session {self._key} holds {key}. Delete the session.")
+        if self._key is not None and self._key != key:
+            # The other one is not named: this goes to whoever asked, and it may be another tenant's.
+            own = self._key.session_id
+            raise SessionError(f"The file of session {own!r} holds another session's conversation. Delete the session.")
         model = ModelMark(**meta["model"])
         created = float(meta["created"])
         begun = self.conversation or Conversation(key, model, created, created)
-        self.conversation = begun.of(model)
+        self.conversation = replace(begun.of(model), is_foreign=bool(meta.get("foreign", False)))
         self.kv.clear()
 
 
-def _turn(meta: dict[str, Any]) -> Turn:
+def turn_of(meta: dict[str, Any]) -> Turn:
+    """A TURN record's meta. Raises KeyError, TypeError, ValueError or OverflowError for what is none."""
     return Turn(
         number=int(meta["number"]),
         at=float(meta["at"]),
@@ -196,23 +198,7 @@ def _turn(meta: dict[str, Any]) -> Turn:
         ids=tuple(map(int, meta["ids"])),
         first_message=int(meta["first_message"]),
         messages=tuple(Message(str(each["role"]), str(each["content"])) for each in meta["messages"]),
+        marks=tuple(
+            TurnMark(**{name: int(place) for name, place in dict(each).items()}) for each in meta.get("marks", ())
+        ),
     )
-
-
-def _filled(told: Conversation, kv: dict[int, Record], file: OpenFile) -> Iterator[KvBlock]:
-    """Its blocks with their data, up to the first that was damaged."""
-    for block in told.blocks:
-        data = _unpacked(read_body(file, kv[block.start]), block.held * told.model.kv_bytes_per_token)
-        if data is None:
-            return
-        yield replace(block, data=data)
-
-
-def _unpacked(body: bytes | None, size: int) -> bytes | None:
-    """`size` bytes out of a frame that says that it holds as many; `None` if it does not, or is damaged."""
-    try:
-        if body is None or zstandard.frame_content_size(body) != size:
-            return None
-        return zstandard.ZstdDecompressor().decompress(body)
-    except zstandard.ZstdError:
-        return None

@@ -35,15 +35,19 @@ class Verdict:
     reason: str
 
 
-def judge(beats: Iterable[EngineBeat], now: float, stall_seconds: float) -> Verdict:
+def judge(beats: Iterable[EngineBeat], now: float, stall_seconds: float, *, saving: bool = True) -> Verdict:
     """Feed only if each engine progresses. No engine at all (still loading) is no stall.
 
     Args:
         beats: one per engine.
         now: monotonic seconds.
         stall_seconds: a busy engine may go this long without ending a step.
+        saving: whether the threads that save conversations and answers are there. That one makes no progress is no
+            reason: a disk that hangs would hang the next daemon's as well, and this one answers.
     """
     complaints = [complaint for beat in beats if (complaint := _complaint(beat, now, stall_seconds))]
+    if not saving:
+        complaints.append("a thread that saves conversations or answers has died")
     return Verdict(feed=not complaints, reason="; ".join(complaints) or "every engine shows life")
 
 

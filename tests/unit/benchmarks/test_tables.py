@@ -45,7 +45,7 @@ def race_store(tmp_path: Path, rates: dict[Contender, float], rounds: int = 3) -
             store.need(f"race/{SHAPE}/{contender.key}/{number}", lambda: result)  # noqa: B023  (called at once)
         sizes = dict.fromkeys(("per-token-kv8", "groups64-kv8"), 100_000_000)
         memory = {"gigabytes_per_second": {"numpy": 8.0, "c": 10.0}, "bytes_per_token": sizes}
-        store.need(f"race/{SHAPE}/memory/{number}", lambda: memory)  # noqa: B023
+        store.need(f"race/{SHAPE}/memory/{number}", lambda: memory)  # noqa: B023  (called at once)
     return store
 
 
@@ -164,7 +164,7 @@ def test_an_unmeasured_page_has_no_sections(tmp_path: Path) -> None:
     choice = settings(tmp_path)
     facts = {"processor": "Some Processor"}
     store = Store(choice.results, fingerprint=lambda: {"machine": facts, "commit": "0123456", "changed": ["daemon"]})
-    store.need("elsewhere/0", dict)
+    store.need("race/elsewhere/0", dict)
     page = report.write(choice, store, [Race(), LongPrompt()])
     text = page.read_text(encoding="utf-8")
     assert "Some Processor" in text

@@ -43,11 +43,13 @@ def test_a_percentile_lies_among_its_values(values: list[float], percent: float)
 
 
 def test_prompts_differ_and_are_reproducible() -> None:
-    """No two requests share a prompt, and the same seed asks the same."""
-    load = Load(streams=4, prompt_tokens=16)
+    """No two requests share a prompt, and the same seed asks the same; without one, each time is another."""
+    load = Load(streams=4, prompt_tokens=16, seed=7)
     prompts = list(random_prompts(load, 4000))
     assert prompts == list(random_prompts(load, 4000))
     assert len({tuple(prompt) for prompt in prompts}) == 4
+    unset = Load(streams=4, prompt_tokens=16)
+    assert list(random_prompts(unset, 4000)) != list(random_prompts(unset, 4000))
 
 
 def test_prompts_stay_within_a_tiny_vocabulary() -> None:

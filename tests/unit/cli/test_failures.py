@@ -9,7 +9,8 @@ import typer
 import openglm
 from autoglmctl import exit_codes
 from autoglmctl.failures import CommandError, exit_code_of, render, reported
-from autoglmd.errors import InvalidArgumentError, ModelMissingError, ModelNotFoundError
+from autoglmd.errors.model import ModelMissingError
+from autoglmd.errors.request import InvalidArgumentError, ModelNotFoundError
 from openglm._details import ErrorDetails
 
 FULL = openglm.QueueFullError("full", ErrorDetails(retry_after=1.0))

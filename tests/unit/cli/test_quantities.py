@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoglmctl.quantities import byte_count, duration, milliseconds, rate
+from autoglmctl.quantities import byte_count, counted, duration, milliseconds, rate
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,8 @@ def test_long_milliseconds_become_seconds() -> None:
 def test_a_rate_without_time_is_a_dash() -> None:
     """An engine that has done nothing has no speed."""
     assert (rate(10, 4), rate(0, 0)) == ("2.5", "-")
+
+
+def test_one_is_told_as_one() -> None:
+    """And none as many."""
+    assert [counted(number, "turn") for number in (0, 1, 2)] == ["0 turns", "1 turn", "2 turns"]

@@ -54,6 +54,17 @@ def test_a_remark_is_dim_on_a_screen_only(monkeypatch: pytest.MonkeyPatch) -> No
     assert screen.getvalue() == "\x1b[2ma\x1b[0m\nb\n"
 
 
+def test_a_wait_is_told_once_until_more_has_come(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second pause of one answer is as unexplained as the first was."""
+    terminal = Terminal()
+    for reason in ("lost", "lost", "loading", "lost"):
+        terminal.remark_wait(reason)
+    assert capsys.readouterr().err == "lost\nloading\nlost\n"
+    terminal.write("word")
+    terminal.remark_wait("lost")
+    assert capsys.readouterr().err == "lost\n"
+
+
 def test_steps_are_lines_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
     """A log of a long build says where it was, once per step."""
     with StepBars(Terminal()) as bars:

@@ -5,6 +5,11 @@ from pathlib import Path
 import pytest
 
 from autoglmd.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, main
+from autoglmd.sessions.key import make_key_file, seal_of_file
+from autoglmd.sessions.seal import Seal
+from tests.support.conversations import empty
+from tests.support.seals import OTHER, PLAIN
+from tests.support.session_stores import save_turn, store_in
 
 
 def check(tmp_path: Path, text: str) -> int:
@@ -94,3 +99,50 @@ def test_an_empty_option_is_refused(capsys: pytest.CaptureFixture[str], option: 
     """Instead of the system's own place."""
     assert main(["serve", option, ""]) == EXIT_CONFIG
     assert "is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seal", "said"),
+    [(OTHER, "was encrypted with another key"), (PLAIN, "conversations that are not encrypted, and a key is")],
+    ids=["another key", "no key"],
+)
+def test_a_key_that_is_not_the_conversations_is_told_and_nothing_is_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seal: Seal, said: str
+) -> None:
+    """With the remedy, as the start would say it."""
+    keep_a_conversation(tmp_path, seal)
+    before = contents(tmp_path / "state")
+    assert check(tmp_path, with_key(tmp_path)) == EXIT_CONFIG
+    assert f"CONFIG_INVALID: {tmp_path}/state/sessions" in (told := capsys.readouterr().err)
+    assert said in told
+    assert contents(tmp_path / "state") == before
+
+
+def test_the_conversations_own_key_is_sound_and_so_is_the_first_one(tmp_path: Path) -> None:
+    """Nothing is made before the daemon starts; and while one runs, nobody is disturbed."""
+    text = with_key(tmp_path)
+    assert check(tmp_path, text) == EXIT_OK
+    assert not (tmp_path / "state").exists()
+    keep_a_conversation(tmp_path, seal_of_file(tmp_path / "key"))
+    (tmp_path / "state" / "sessions" / "key.check").unlink()
+    before = contents(tmp_path / "state")
+    assert check(tmp_path, text) == EXIT_OK
+    assert contents(tmp_path / "state") == before
+
+
+def with_key(tmp_path: Path) -> str:
+    """A configuration with a key that is new."""
+    make_key_file(tmp_path / "key")
+    return f'state_dir = "{tmp_path}/state"\n[sessions]\nkey_file = "{tmp_path}/key"\n'
+
+
+def keep_a_conversation(tmp_path: Path, seal: Seal) -> None:
+    """As a daemon does that had this key."""
+    store = store_in(tmp_path / "state" / "sessions", seal=seal)
+    save_turn(store, empty(), "one")
+    store.close()
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """All files, byte for byte."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from autoglmd.config import Config, ServerConfig, load_config, parse_config
-from autoglmd.errors import ConfigError
+from autoglmd.config.reading import load_config, parse_config
+from autoglmd.config.rooms import Config, ServerConfig
+from autoglmd.errors.base import ConfigError
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -12,8 +12,9 @@ from autoglmd.edge.requests import (
     tokenize_prompt,
 )
 from autoglmd.edge.sampling import RANGES
-from autoglmd.errors import InvalidArgumentError
-from autoglmd.messages import ChatPrompt, GenerationRequest, Message, SessionKey, TextPrompt, TokenPrompt
+from autoglmd.errors.request import InvalidArgumentError, NotSupportedError
+from autoglmd.messages.generation import ChatPrompt, GenerationRequest, Message, Overflow, TextPrompt, TokenPrompt
+from autoglmd.messages.sessions import SessionKey
 from openglm.v1 import inference_pb2 as pb
 
 CALL = CallFacts(arrived=100.0, remaining_seconds=2.5, trace_id="t1", tenant=lambda: "local")
@@ -179,6 +180,17 @@ def test_a_name_that_no_terminal_can_show_is_refused(name: str) -> None:
     assert violation(session_id=name).field == "session_id"
 
 
+def test_a_chat_may_be_shortened_and_nothing_else() -> None:
+    """A plain prompt has no turns that could be dropped, and a value of a newer contract is not guessed at."""
+    chat = pb.Chat(messages=[pb.Message(role="user", content="hi")])
+    for option, expected in [(0, Overflow.REFUSE), (1, Overflow.REFUSE), (2, Overflow.DROP_OLDEST)]:
+        request = pb.GenerateRequest(chat=chat, overflow=option)  # type: ignore[arg-type]
+        assert generation_request(request, CALL).overflow is expected
+    assert convert(overflow=pb.OVERFLOW_REFUSE).overflow is Overflow.REFUSE
+    assert violation(overflow=pb.OVERFLOW_DROP_OLDEST).field == "overflow"
+    assert violation(overflow=7).field == "overflow"
+
+
 def test_a_models_name_has_a_bearable_length() -> None:
     """It comes back in the error, and the field is named as the request has it."""
     assert model_name("m" * 128) == "m" * 128
@@ -204,3 +216,16 @@ def test_cancel_needs_an_id_that_could_be_one() -> None:
         with pytest.raises(InvalidArgumentError) as caught:
             cancelled_request_id(pb.CancelRequest(request_id=wrong))
         assert caught.value.field == "request_id"
+
+
+def test_a_caller_whom_nobody_can_name_shares_nothing_and_is_served() -> None:
+    """A certificate without a name keeps no prompt from being answered; only a session needs an owner."""
+
+    def unnamed() -> str:
+        raise NotSupportedError("session_id: the client's certificate has no name.")
+
+    call = CallFacts(arrived=100.0, remaining_seconds=2.5, trace_id="t1", tenant=unnamed)
+    assert generation_request(pb.GenerateRequest(prompt="a"), CALL).tenant == "local"
+    assert generation_request(pb.GenerateRequest(prompt="a"), call).tenant is None
+    with pytest.raises(NotSupportedError, match="no name"):
+        generation_request(pb.GenerateRequest(prompt="a", session_id="s"), call)

@@ -5,14 +5,22 @@ from collections.abc import Iterator
 import pytest
 from google.rpc import code_pb2, error_details_pb2
 
-from autoglmd import errors
 from autoglmd.edge.status import STATUS_OF, TEXT_BYTES, status_of, status_of_deadline, status_of_unexpected
+from autoglmd.errors.availability import (
+    DrainingError,
+    ModelFailedError,
+    ModelNotReadyError,
+    QueueFullError,
+    UnavailableError,
+)
+from autoglmd.errors.base import AutoglmError
+from autoglmd.errors.request import InvalidArgumentError
 from tests.support.rich_status import detail
 
 CLIENT_HEADER_BYTES = 8192
 
 
-def tree(root: type[errors.AutoglmError] = errors.AutoglmError) -> Iterator[type[errors.AutoglmError]]:
+def tree(root: type[AutoglmError] = AutoglmError) -> Iterator[type[AutoglmError]]:
     """Every class of the error tree that is the daemon's own."""
     yield root
     for child in root.__subclasses__():
@@ -33,20 +41,20 @@ def test_the_table_has_no_line_for_a_class_outside_the_tree() -> None:
 
 def test_stable_codes_differ() -> None:
     """A client tells errors apart by them. A model that failed is one that is not ready, and says so by its state."""
-    codes = [kind.code for kind in STATUS_OF if kind is not errors.ModelFailedError]
+    codes = [kind.code for kind in STATUS_OF if kind is not ModelFailedError]
     assert sorted(set(codes)) == sorted(codes)
-    assert errors.ModelFailedError.code == errors.ModelNotReadyError.code
+    assert ModelFailedError.code == ModelNotReadyError.code
 
 
 def test_only_what_may_pass_is_unavailable() -> None:
     """Generic clients send UNAVAILABLE again, unasked."""
     unavailable = {kind for kind, status in STATUS_OF.items() if status == code_pb2.UNAVAILABLE}
-    assert unavailable == {errors.UnavailableError, errors.ModelNotReadyError, errors.DrainingError}
+    assert unavailable == {UnavailableError, ModelNotReadyError, DrainingError}
 
 
 def test_an_error_carries_its_numbers_by_name() -> None:
     """Programs do not parse sentences."""
-    status = status_of(errors.QueueFullError(64, 32, 0.5))
+    status = status_of(QueueFullError(64, 32, 0.5))
     info = detail(status, error_details_pb2.ErrorInfo)
     assert (info.reason, info.domain) == ("QUEUE_FULL", "autoglmd")
     assert info.metadata == {"waiting": "64", "limit": "32", "retry_after_seconds": "0.5"}
@@ -56,7 +64,7 @@ def test_an_error_carries_its_numbers_by_name() -> None:
 
 def test_an_invalid_argument_names_field_and_remedy() -> None:
     """In a BadRequest, where every client library looks."""
-    status = status_of(errors.InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 2."))
+    status = status_of(InvalidArgumentError("sampling.top_p", "must be in (0, 1], not 2."))
     (violation,) = detail(status, error_details_pb2.BadRequest).field_violations
     assert (violation.field, violation.description) == ("sampling.top_p", "must be in (0, 1], not 2.")
 
@@ -77,7 +85,7 @@ def test_a_deadline_has_a_reason_too() -> None:
 @pytest.mark.parametrize("letter", ["a", "é", "字", "😀"])
 def test_a_long_text_is_cut_between_characters_and_fits_into_headers(letter: str) -> None:
     """Percent-encoded once, in base64 three times, and still below what clients accept."""
-    status = status_of(errors.InvalidArgumentError("f" * 100, letter * 100_000))
+    status = status_of(InvalidArgumentError("f" * 100, letter * 100_000))
     assert len(status.message.encode()) <= TEXT_BYTES
     assert status.message.endswith(letter + "…")
     headers = 3 * len(status.message.encode()) + 4 * len(status.SerializeToString()) / 3

@@ -3,7 +3,7 @@
 import pytest
 
 from autoglmd.edge.wire import SEARCHED_FIELDS, decode
-from autoglmd.errors import InvalidArgumentError
+from autoglmd.errors.request import InvalidArgumentError
 from openglm.v1 import inference_pb2 as pb
 
 

@@ -9,8 +9,9 @@ import pytest
 from autoglmd.engine.engine import Engine
 from autoglmd.engine.plan import Limits
 from autoglmd.engine.sequence import Ended, Sequence
-from autoglmd.errors import EngineFailedError, PromptTooLongError
-from autoglmd.messages import FinishReason
+from autoglmd.errors.availability import EngineFailedError
+from autoglmd.errors.request import PromptTooLongError
+from autoglmd.messages.generation import FinishReason
 from tests.support.event_log import LIMIT_SECONDS, EventLog
 from tests.support.fake_clock import FakeClock
 from tests.support.fake_runner import FakeRunner, expected_tokens

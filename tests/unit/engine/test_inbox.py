@@ -3,7 +3,7 @@
 import threading
 
 from autoglmd.engine.inbox import Cancel, Command, Inbox, Ping, Stop
-from autoglmd.messages import FinishReason
+from autoglmd.messages.generation import FinishReason
 
 LIMIT_SECONDS = 5
 

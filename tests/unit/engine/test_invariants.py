@@ -56,6 +56,11 @@ def overfill_rows(scheduler: Scheduler) -> None:
     decode(scheduler, sequence("c", 1))
 
 
+def sit_in_the_way(scheduler: Scheduler) -> None:
+    """The prompt in chunks has a row that somebody decodes in."""
+    scheduler.seat_chunked(1)
+
+
 def overpromise(scheduler: Scheduler) -> None:
     """A large prompt in the place of a small one."""
     scheduler.remove(scheduler.decoding[1])
@@ -83,7 +88,11 @@ def test_a_sound_scheduler_has_no_violations() -> None:
     [
         (lose_a_position, ["a holds 3 tokens and should hold 4"]),
         (count_too_much, ["a holds 9 tokens, promised 7"]),
-        (overfill_rows, ["4 sequences in 3 rows", "43 tokens promised of 40"]),
+        (
+            overfill_rows,
+            ["4 sequences in 3 rows", "row 2 is the prompt's in chunks, and 3 decode", "43 tokens promised of 40"],
+        ),
+        (sit_in_the_way, ["row 1 is the prompt's in chunks, and 2 decode"]),
         (overpromise, ["65 tokens promised of 40"]),
         (duplicate, ["a is there 2 times"]),
         (leave_in_chunks, ["long is prefilled and still in chunks"]),

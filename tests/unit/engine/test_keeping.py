@@ -1,13 +1,14 @@
 """Sequences that bring their past along, and those whose rows are kept."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from autoglmd.engine.sequence import Ended, Kept, SequenceRequest
-from autoglmd.messages import FinishReason, KvBlock
+from autoglmd.messages.generation import FinishReason
+from autoglmd.messages.sessions import KvBlock
 from tests.support.fake_runner import FakeRunner, expected_tokens
 from tests.support.stepper import Stepper, request
 
@@ -113,7 +114,7 @@ def test_a_row_that_cannot_be_read_ends_all_the_same() -> None:
     """The answer is whole; only its keys and values are not kept."""
 
     class Unreadable(FakeRunner):
-        def read_kv(self, row: int, start: int, stop: int) -> KvBlock:
+        def read_kv(self, row: int, cuts: Sequence[int]) -> tuple[KvBlock, ...]:
             raise MemoryError
 
     stepper = Stepper(Unreadable())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoglmd.config import EngineConfig
+from autoglmd.config.rooms import EngineConfig
 from autoglmd.engine.engine import limits_of
 from autoglmd.engine.plan import Limits
 from tests.support.fake_runner import FakeRunner

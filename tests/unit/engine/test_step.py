@@ -11,8 +11,8 @@ from autoglmd.engine.plan import Limits, plan_step
 from autoglmd.engine.scheduler import Scheduler
 from autoglmd.engine.sequence import Sequence, SequenceRequest
 from autoglmd.engine.step import StepRunner, Totals
-from autoglmd.errors import EngineFailedError
-from autoglmd.messages import FinishReason
+from autoglmd.errors.availability import EngineFailedError
+from autoglmd.messages.generation import FinishReason
 from autoglmd.model.runner import Ids, Logits
 from autoglmd.model.sampler import Sampling
 from tests.support.fake_clock import FakeClock

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from autoglmd.errors import ConfigError, HostError, SocketInUseError
+from autoglmd.errors.base import ConfigError, HostError, SocketInUseError
 from autoglmd.host.addresses import TcpAddress, bindable, parse_listen, resolve
 
 

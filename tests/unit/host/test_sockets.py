@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autoglmd.errors import HostError, SocketInUseError
+from autoglmd.errors.base import HostError, SocketInUseError
 from autoglmd.host.sockets import SOCKET_PATH_BYTES, SocketClaim, private_umask
 
 HOLDER = """

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autoglmd.errors import ModelCorruptError, ModelMissingError
+from autoglmd.errors.model import ModelCorruptError, ModelMissingError
 from autoglmd.model.bundle import CONFIG_FILE, read_bundle, resolve_folder, weights_bytes
 from tests.support.fixture_models import FOLDER, copy_bundle, edit_json
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from autoglmd.errors import InvalidArgumentError, TokenizerError
-from autoglmd.messages import Message
+from autoglmd.errors.model import TokenizerError
+from autoglmd.errors.request import InvalidArgumentError
+from autoglmd.messages.generation import Message
 from autoglmd.model.chat_template import ChatTemplate
 
 HELLO = (Message("user", "你好"),)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoglmd.errors import DeviceUnavailableError
+from autoglmd.errors.model import DeviceUnavailableError
 from autoglmd.model.device import CPU, choose_device
 
 CUDA = "CUDAExecutionProvider"

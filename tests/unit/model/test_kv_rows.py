@@ -11,7 +11,7 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from autoglmd.messages import KvBlock
+from autoglmd.messages.sessions import KvBlock
 from autoglmd.model.device import CPU
 from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows, KvTensor
 
@@ -138,7 +138,7 @@ def test_what_was_read_of_a_row_is_there_again_after_it_was_written(make: Callab
     for tensor in range(len(TENSORS)):
         view(rows, tensor, 1)[:] = generator.integers(-100, 100, (HEADS, CONTEXT, WIDTH))
     expected = [view(rows, tensor, 1).copy() for tensor in range(len(TENSORS))]
-    block = KvBlock(2, 4, 5, rows.read(1, 2, 7))
+    block = KvBlock(2, 4, 5, rows.read(1, (2, 7))[0])
     assert memoryview(block.data).nbytes == 5 * sum(tensor.bytes_per_token for tensor in TENSORS)
     rows.write(2, (block,))
     for tensor, was in enumerate(expected):

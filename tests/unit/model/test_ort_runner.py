@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoglmd.errors import HostError, ModelCorruptError, ModelError, ModelUnsupportedError
+from autoglmd.errors.base import HostError
+from autoglmd.errors.model import ModelCorruptError, ModelError, ModelUnsupportedError
 from autoglmd.model.bundle import CONFIG_FILE, read_bundle
 from autoglmd.model.device import CPU, DeviceChoice
 from autoglmd.model.kv_rows import _COPY_GRAPH, DeviceKvRows

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from autoglmd.errors import EngineFailedError
-from autoglmd.messages import SamplingParams
+from autoglmd.errors.availability import EngineFailedError
+from autoglmd.messages.generation import SamplingParams
 from autoglmd.model.sampler import Sampler, Sampling
 
 Row = NDArray[np.float32]

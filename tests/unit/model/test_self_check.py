@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoglmd.errors import ModelUnsupportedError
+from autoglmd.errors.model import ModelUnsupportedError
 from autoglmd.model.bundle import CONFIG_FILE, read_bundle
 from autoglmd.model.runner import Ids, Logits
 from autoglmd.model.self_check import rows_are_independent, try_once

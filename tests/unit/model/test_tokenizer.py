@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autoglmd.errors import TokenizerError
+from autoglmd.errors.model import TokenizerError
 from autoglmd.model.side_file import MAX_BYTES
 from autoglmd.model.tokenizer import load_tokenizer
 from tests.support.fixture_models import FOLDER, VOCABULARY, copy_bundle, edit_json, tokenizer_of

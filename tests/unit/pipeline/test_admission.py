@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from autoglmd.errors import DrainingError, QueueFullError, RequestIdInUseError
+from autoglmd.errors.availability import DrainingError, QueueFullError
+from autoglmd.errors.request import RequestIdInUseError
 from autoglmd.host.clock import SystemClock
-from autoglmd.messages import GenerationRequest, SamplingParams, TextPrompt
+from autoglmd.messages.generation import GenerationRequest, SamplingParams, TextPrompt
 from autoglmd.pipeline.admission import Admission, OpenRequest
+from autoglmd.pipeline.job import Job
 from autoglmd.pipeline.line import Line
-from autoglmd.pipeline.prefetch import Job
 from autoglmd.pipeline.stream import AnswerStream
 from tests.support.fixture_models import tokenizer_of
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoglmd.messages import Logprob, TokenLogprobs, TokenText
+from autoglmd.messages.generation import Logprob, TokenLogprobs, TokenText
 from autoglmd.pipeline.answer import AnswerText
 from tests.support.fixture_models import VOCABULARY, tokenizer_of
 
@@ -44,6 +44,7 @@ def test_every_id_is_told_once_and_in_order(ids: list[int], stops: list[str]) ->
     shown = told(answer, ids)
     told_ids = [token for piece in shown for token in piece.ids]
     assert told_ids == ids[: len(told_ids)]
+    assert all(piece.ids for piece in shown)
     if not answer.stop:
         assert told_ids == ids
         assert text_of(shown) == TOKENIZER.decode(ids)
@@ -56,13 +57,23 @@ def test_text_held_for_a_stop_string_that_never_came_is_told_at_the_end() -> Non
     assert text_of(told(answer, ids_of("ab"))) == "ab"
 
 
-def test_an_end_inside_a_token_is_told_although_its_id_was_told_before() -> None:
-    """One token whose text is shown in part: the rest comes with the flush, and has no id left to carry."""
+def test_a_token_whose_end_is_held_back_comes_whole() -> None:
+    """Text without an id of its own could not be counted by who takes the answer up."""
     token = next(token for token in range(VOCABULARY) if TOKENIZER.decode([token]).endswith("t") and token > 300)
     text = TOKENIZER.decode([token])
     answer = AnswerText(TOKENIZER, ("t!",))
-    assert answer.push(token, None) == TokenText(text[:-1], (token,))
-    assert answer.flush() == TokenText("t", ())
+    assert answer.push(token, None) is None
+    assert answer.flush() == TokenText(text, (token,))
+
+
+def test_text_is_shown_while_a_later_tokens_end_is_held_back() -> None:
+    """Only the last id waits for its rest."""
+    token = next(token for token in range(VOCABULARY) if TOKENIZER.decode([token]).endswith("t") and token > 300)
+    text = TOKENIZER.decode([token])
+    answer = AnswerText(TOKENIZER, ("t!",))
+    assert answer.push(token, None) is None
+    assert answer.push(token, None) == TokenText(text + text[:-1], (token,))
+    assert answer.flush() == TokenText("t", (token,))
 
 
 def test_ids_of_held_tokens_travel_with_the_character() -> None:

@@ -2,15 +2,16 @@
 
 import pytest
 
-from autoglmd.errors import ModelFailedError, ModelNotFoundError, ModelNotReadyError
-from autoglmd.messages import ModelInfo, ModelState
+from autoglmd.errors.availability import ModelFailedError, ModelNotReadyError
+from autoglmd.errors.request import ModelNotFoundError
+from autoglmd.messages.status import ModelInfo, ModelState
 from autoglmd.pipeline.catalog import Catalog
 from autoglmd.pipeline.served import ServedModel
 
 
 def served(name: str) -> ServedModel:
     """A loaded model, of which only the name matters here."""
-    return ServedModel(ModelInfo(name, ModelState.READY, version="v1"), *[None] * 4)  # type: ignore[arg-type]
+    return ServedModel(ModelInfo(name, ModelState.READY, version="v1"), *[None] * 5)  # type: ignore[arg-type]
 
 
 @pytest.fixture

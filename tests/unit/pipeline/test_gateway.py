@@ -3,23 +3,23 @@
 import asyncio
 import contextlib
 import logging
+from pathlib import Path
 
 import pytest
 
-from autoglmd.errors import (
-    ModelNotFoundError,
-    ModelNotReadyError,
-    PromptTooLongError,
-    QueueFullError,
-    RequestIdInUseError,
-)
+from autoglmd.errors.availability import ModelNotReadyError, QueueFullError, UnavailableError
+from autoglmd.errors.request import ModelNotFoundError, PromptTooLongError, RequestIdInUseError
 from autoglmd.host.clock import SystemClock
-from autoglmd.messages import FinishReason, ModelState, Started, TextPrompt, TokenPrompt, TokenText
+from autoglmd.messages.generation import FinishReason, Started, TextPrompt, TokenPrompt, TokenText
+from autoglmd.messages.sessions import SessionKey
+from autoglmd.messages.status import ModelState
 from autoglmd.pipeline.detokenizer import Detokenizer
+from tests.support.conversations import empty
 from tests.support.fake_runner import expected_tokens
 from tests.support.fake_served import CONTEXT
 from tests.support.fixture_models import VOCABULARY
-from tests.support.gateway_rig import PROMPT, GatewayRig, end_of
+from tests.support.gateway_rig import LIMIT_SECONDS, PROMPT, GatewayRig, end_of
+from tests.support.session_stores import store_in
 
 
 async def test_a_request_becomes_a_stream_of_text(rig: GatewayRig) -> None:
@@ -218,3 +218,22 @@ async def test_the_catalog_is_what_the_operator_sees(rig: GatewayRig) -> None:
         ("other", ModelState.LOADING),
     ]
     assert rig.gateway.model("").name == "tiny"
+
+
+async def test_a_session_is_refused_for_now_while_another_daemon_has_the_folder(tmp_path: Path) -> None:
+    """In a way that says to come back; who needs no session is answered, and the session is there afterwards."""
+    old = store_in(tmp_path)
+    rig = GatewayRig(tmp_path)
+    assert rig.book is not None
+    asked = rig.request("a", session=SessionKey("local", "s"))
+    with pytest.raises(UnavailableError, match="Try again"):
+        await rig.read(asked)
+    assert end_of(await rig.read(rig.request("b"))).reason is FinishReason.LENGTH
+    old.close()
+    # Whatever is saved is saved behind the opening.
+    rig.book.commit(empty(SessionKey("local", "other")))
+    assert await asyncio.to_thread(rig.book.flush, LIMIT_SECONDS)
+    assert end_of(await rig.read(asked)).reason is FinishReason.LENGTH
+    rig.assert_empty()
+    assert await asyncio.to_thread(rig.served.stop, LIMIT_SECONDS)
+    assert await asyncio.to_thread(rig.book.stop, LIMIT_SECONDS)

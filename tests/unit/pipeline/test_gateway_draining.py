@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from autoglmd.errors import DrainingError
-from autoglmd.messages import FinishReason, TextPrompt
+from autoglmd.errors.availability import DrainingError
+from autoglmd.messages.generation import FinishReason, TextPrompt
 from tests.support.gateway_rig import LIMIT_SECONDS, GatewayRig, end_of
 
 

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from autoglmd.errors import SessionBusyError
-from autoglmd.messages import SessionKey
+from autoglmd.errors.availability import UnavailableError
+from autoglmd.errors.session import SessionBusyError
+from autoglmd.messages.sessions import SessionKey
 from autoglmd.pipeline.leases import Lease, Leases
 
 KEY = SessionKey("local", "s")
@@ -13,7 +14,7 @@ KEY = SessionKey("local", "s")
 
 def enter(leases: Leases, granted: list[str], name: str, key: SessionKey = KEY) -> Lease:
     """Stand in the line; the name is noted when it is one's turn."""
-    lease = Lease(key, lambda: granted.append(name))
+    lease = Lease(key, lambda: granted.append(name), lambda error: granted.append(f"{name}: {type(error).__name__}"))
     leases.enter(lease)
     return lease
 
@@ -79,3 +80,37 @@ async def test_a_block_has_the_session_and_gives_it_back() -> None:
     assert granted == ["first", "waiting"]
     enter(leases, granted, "last")
     assert granted[-1] == "last"
+
+
+async def test_nobody_waits_for_a_holder_whose_disk_does_not_answer() -> None:
+    """Who stands there is told to come back, and so is who comes; when it is over, the session is to be had."""
+    leases, granted = Leases(may_wait=True), []
+
+    async def wait_too() -> None:
+        async with leases.held(KEY):
+            granted.append("held")
+
+    async with leases.held(KEY):
+        waiting = enter(leases, granted, "waiting")
+        other = asyncio.create_task(wait_too())
+        await asyncio.sleep(0)
+        with leases.asking_a_disk((KEY,), 0.0):
+            with pytest.raises(UnavailableError, match="Try again"):
+                await other
+            leases.leave(waiting)
+            with pytest.raises(UnavailableError, match="Try again"):
+                enter(leases, granted, "late")
+    assert granted == ["waiting: UnavailableError"]
+    enter(leases, granted, "next")
+    assert granted[1:] == ["next"]
+
+
+async def test_a_disk_that_answers_in_time_sends_nobody_away() -> None:
+    """Who waits gets the session."""
+    leases, granted = Leases(may_wait=True), []
+    async with leases.held(KEY):
+        with leases.asking_a_disk((KEY,), 0.0):
+            enter(leases, granted, "waiting")
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert granted == ["waiting"]

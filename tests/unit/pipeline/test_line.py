@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoglmd.errors import QueueFullError
+from autoglmd.errors.availability import QueueFullError
 from autoglmd.pipeline.line import Line
 
 

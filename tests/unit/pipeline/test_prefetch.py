@@ -2,55 +2,22 @@
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from autoglmd.engine.sequence import Admitted, Ended, SequenceRequest
-from autoglmd.errors import DrainingError, InvalidArgumentError
-from autoglmd.messages import FinishReason, GenerationRequest, SamplingParams, TextPrompt
-from autoglmd.pipeline.prefetch import Job, Prefetcher, PrefetchLimits
+from autoglmd.errors.availability import DrainingError
+from autoglmd.errors.request import InvalidArgumentError
+from autoglmd.messages.generation import FinishReason, GenerationRequest, SamplingParams, TextPrompt
+from autoglmd.pipeline.job import Job
+from autoglmd.pipeline.prefetch import Prefetcher, PrefetchLimits
 from autoglmd.pipeline.preparation import Prepared
 from autoglmd.pipeline.prompts import PromptRules
-from tests.support.fake_served import no_sessions
+from tests.support.fake_served import NO_SESSIONS
+from tests.support.gated_tokenizer import PANIC, GatedTokenizer, PanicError
 
 LIMIT_SECONDS = 10.0
-PANIC = "panic"
-
-
-class PanicError(BaseException):
-    """What a tokenizer in Rust raises at a defect of its own."""
-
-
-class GatedTokenizer:
-    """One token per character; holds while the gate is closed."""
-
-    size = 512
-    special: frozenset[str] = frozenset()
-    longest_piece = 1
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.gate.set()
-        self.texts: list[str] = []
-        self.arrived = threading.Semaphore(0)
-
-    def encode(self, text: str, *, add_prefix: bool) -> list[int]:
-        """See Tokenizer.encode."""
-        if text == PANIC:
-            raise PanicError
-        self.texts.append(text)
-        self.arrived.release()
-        assert self.gate.wait(LIMIT_SECONDS)
-        return [ord(letter) % 100 for letter in text]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Not needed here."""
-        raise NotImplementedError
-
-    def piece(self, token_id: int) -> str:
-        """Not needed here."""
-        raise NotImplementedError
 
 
 class FakeEngine:
@@ -59,6 +26,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         self.broken = False
+        self.keeps_rows = False
         self._changed = threading.Condition()
 
     def submit(self, request: SequenceRequest) -> None:
@@ -66,6 +34,10 @@ class FakeEngine:
         if self.broken:
             raise RuntimeError("no engine")
         self._note("submit", request.sequence_id)
+
+    def is_hot(self, request: SequenceRequest) -> bool:
+        """See Engine.is_hot."""
+        return self.keeps_rows and bool(request.past)
 
     def cancel(self, sequence_id: str, reason: FinishReason = FinishReason.CANCELLED) -> None:
         """See Engine.cancel."""
@@ -89,7 +61,7 @@ class Rig:
         self.tokenizer = GatedTokenizer()
         rules = PromptRules(self.tokenizer, None, 512, 64, 64, 8, frozenset({2}), SamplingParams())
         self.engine = FakeEngine()
-        self.prefetcher = Prefetcher(rules, no_sessions, PrefetchLimits(depth, threads, 1 << 20), "tiny")
+        self.prefetcher = Prefetcher(rules, NO_SESSIONS, PrefetchLimits(depth, threads, 1 << 20, 5.0), "tiny")
         self.prefetcher.start(self.engine)  # type: ignore[arg-type]
         self.answers: dict[str, Prepared | Exception] = {}
         self.answered = threading.Semaphore(0)
@@ -209,6 +181,25 @@ def test_a_tokenizer_that_panics_fails_its_own_request_only(make: Callable[..., 
     assert isinstance(answer, Exception)
     assert isinstance(answer.__cause__, PanicError)
     assert rig.engine.told == [("submit", "fine")]
+    assert rig.prefetcher.is_whole
+
+
+def test_what_fails_behind_the_tokenizer_fails_its_own_request_only(
+    make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody waits for an answer, and without its thread nobody would get one."""
+    rig = make(depth=1)
+
+    def fail(*_: object) -> bool:
+        raise MemoryError
+
+    with monkeypatch.context() as full:
+        full.setattr(FakeEngine, "is_hot", fail)
+        rig.put("a")
+        assert rig.answered.acquire(timeout=LIMIT_SECONDS)
+    assert isinstance(rig.answers["a"], MemoryError)
+    rig.put("b")
+    rig.engine.wait(1)
     assert rig.prefetcher.is_whole
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from autoglmd.engine.sequence import SequenceRequest
-from autoglmd.errors import InvalidArgumentError, NotSupportedError, PromptTooLongError
-from autoglmd.messages import (
+from autoglmd.errors.request import InvalidArgumentError, NotSupportedError, PromptTooLongError
+from autoglmd.messages.generation import (
     ChatPrompt,
     GenerationRequest,
     Message,

@@ -3,6 +3,8 @@
 import asyncio
 import threading
 
+import pytest
+
 from autoglmd.engine.sequence import Admitted, EngineEvent
 from autoglmd.pipeline.router import Router
 
@@ -47,3 +49,19 @@ def test_a_closed_loop_is_nobody_to_tell() -> None:
     loop.close()
     router.deliver((Admitted("a", 0.0),))
     assert heard == []
+
+
+async def test_a_listener_that_breaks_takes_nobody_along(caplog: pytest.LogCaptureFixture) -> None:
+    """The streams behind it in the same step hear what is theirs, and the log has the rest."""
+    router = Router(asyncio.get_running_loop())
+    heard: list[EngineEvent] = []
+
+    def break_down(_: EngineEvent) -> None:
+        raise RuntimeError("no")
+
+    router.listen("a", break_down)
+    router.listen("b", heard.append)
+    router.deliver((Admitted("a", 0.0), Admitted("b", 0.0)))
+    await asyncio.sleep(0)
+    assert len(heard) == 1
+    assert "not heard" in caplog.text

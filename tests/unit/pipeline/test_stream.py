@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from autoglmd.engine.sequence import Admitted, Emitted, Ended, EngineEvent, Prefilled, SequenceRequest
-from autoglmd.errors import DrainingError, EngineFailedError, PromptTooLongError
-from autoglmd.messages import (
-    CacheReport,
+from autoglmd.errors.availability import DrainingError, EngineFailedError
+from autoglmd.errors.request import PromptTooLongError
+from autoglmd.messages.generation import (
     Finished,
     FinishReason,
     GenerationRequest,
@@ -23,6 +23,7 @@ from autoglmd.messages import (
     TokenText,
     Usage,
 )
+from autoglmd.messages.sessions import CacheReport
 from autoglmd.model.sampler import Sampling
 from autoglmd.pipeline.detokenizer import Detokenizer
 from autoglmd.pipeline.preparation import Prepared
@@ -226,9 +227,9 @@ async def test_held_text_is_told_when_the_answer_ends() -> None:
 
 
 async def test_a_stop_string_that_is_complete_in_the_flush_is_a_stop_without_error() -> None:
-    """The answer is whole, so the engine's error is none of the client's."""
+    """The answer is whole, and has not come to its length."""
     half = Emitted("r#0", ids_of("😀")[0], None, 102.0)
-    items = [PREPARED, *emitted("ab"), half, ended(FinishReason.ERROR, EngineFailedError("x"))]
+    items = [PREPARED, *emitted("ab"), half, ended(FinishReason.LENGTH)]
     events, _ = await heard(items, stop=("b\ufffd",))
     assert (last(events).reason, last(events).stop, last(events).error) == (FinishReason.STOP, "b\ufffd", None)
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 import pytest_asyncio
 
-from autoglmd.errors import QueueFullError
-from autoglmd.messages import SamplingParams, TextPrompt
+from autoglmd.errors.availability import QueueFullError
+from autoglmd.messages.generation import SamplingParams, TextPrompt
 from autoglmd.pipeline.prompts import PromptRules
 from autoglmd.pipeline.tokenizing import AT_ONCE, PLACES, Tokenizing
 

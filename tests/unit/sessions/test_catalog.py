@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from autoglmd.messages import SessionKey
-from autoglmd.sessions.catalog import Catalog, Entry
+from autoglmd.messages.sessions import SessionKey
+from autoglmd.sessions.catalog import Catalog, Entry, Usage
+from autoglmd.sessions.seal import Seal
 from autoglmd.sessions.store import SessionStore
 from tests.support.conversations import NOW, empty, turn_after
 from tests.support.session_stores import store_in
@@ -13,7 +14,7 @@ from tests.support.session_stores import store_in
 
 def entry(name: str, last_used: float = NOW, size: int = 10, tenant: str = "local") -> Entry:
     """A session of that name."""
-    return Entry(f"{tenant}-{name}", tenant, name, "tiny", NOW, last_used, 1, 5, size)
+    return Entry(f"{tenant}-{name}", tenant, name, "tiny", NOW, last_used, 1, 5, 4, size)
 
 
 def open_store(folder: Path) -> SessionStore:
@@ -26,19 +27,36 @@ def open_store(folder: Path) -> SessionStore:
     return store
 
 
-def test_sessions_are_found_by_tenant_and_by_use(tmp_path: Path) -> None:
+def test_sessions_are_found_by_tenant_and_by_use(tmp_path: Path, seal: Seal) -> None:
     """The last used first for people, the longest unused first for the broom."""
-    catalog = Catalog(tmp_path / "c.sqlite")
+    catalog = Catalog(tmp_path / "c.sqlite", seal)
     for each in (entry("old", NOW - 9), entry("new"), entry("other", NOW - 99, tenant="eve")):
         catalog.put(each)
     assert [each.session_id for each in catalog.of("local")] == ["new", "old"]
-    assert [each.session_id for each in catalog.longest_unused(2)] == ["other", "old"]
-    assert catalog.total_bytes() == 30
+    assert [each.session_id for each in catalog.unused_since(NOW)] == ["other", "old"]
+    usage = catalog.usage()
+    assert usage == {seal.blind("local"): Usage(20, 2), seal.blind("eve"): Usage(10, 1)}
+    assert [each.session_id for each in catalog.unused_of(seal.blind("local"))] == ["old", "new"]
 
 
-def test_why_a_session_is_gone_is_remembered_until_it_is_begun_anew(tmp_path: Path) -> None:
+def test_all_sessions_are_gone_through_by_use_while_they_are_being_removed(tmp_path: Path, seal: Seal) -> None:
+    """Also many that were used in the same second."""
+    tenant = seal.blind("local")
+    catalog = Catalog(tmp_path / "c.sqlite", seal)
+    names = [f"{number:03}" for number in range(200)]
+    for name in names:
+        catalog.put(entry(name, NOW + int(name) // 80))
+    seen = []
+    for each in catalog.unused_of(tenant):
+        seen.append(each.session_id)
+        catalog.forget(each.file)
+    assert seen == names
+    assert catalog.sizes() == {}
+
+
+def test_why_a_session_is_gone_is_remembered_until_it_is_begun_anew(tmp_path: Path, seal: Seal) -> None:
     """Or for as long as a session is kept."""
-    catalog = Catalog(tmp_path / "c.sqlite")
+    catalog = Catalog(tmp_path / "c.sqlite", seal)
     catalog.put(entry("a"))
     catalog.forget("local-a", "evicted", NOW)
     assert (catalog.find("local-a"), catalog.why_gone("local-a")) == (None, "evicted")
@@ -73,17 +91,7 @@ def test_files_that_came_or_went_behind_the_catalogs_back_are_noticed(tmp_path: 
     first.unlink()
     second.write_bytes(second.read_bytes()[:-1])
     third.with_suffix(".partial").write_bytes(b"half")
+    (tmp_path / "key.partial").write_bytes(b"half")
     assert store.reconcile() == 2
     assert len(store.catalog.everything()) == 2
-    assert not list(tmp_path.glob("*/*.partial"))
-
-
-def test_a_file_that_is_no_session_is_left_alone(tmp_path: Path) -> None:
-    """It is said, and nobody finds it."""
-    store = open_store(tmp_path)
-    stranger = tmp_path / "00" / "00.session"
-    stranger.parent.mkdir()
-    stranger.write_bytes(next(tmp_path.glob("*/*.session")).read_bytes())
-    store.reconcile()
-    assert len(store.catalog.everything()) == 3
-    assert stranger.exists()
+    assert not list(tmp_path.rglob("*.partial"))

@@ -1,6 +1,15 @@
 """Clocks that jump remove nothing."""
 
+from dataclasses import replace
+from pathlib import Path
+
+from autoglmd.host.disk import Disk
 from autoglmd.sessions.expiry import STEP_SECONDS, TRUST_SECONDS, SteadyClock
+from autoglmd.sessions.log import Found
+from autoglmd.sessions.store import Bounds, SessionStore
+from tests.support.conversations import KEY, MODEL, empty, turn_after
+from tests.support.seals import PLAIN
+from tests.support.session_stores import save_turn
 
 DAY = 86400.0
 TTL = 30 * DAY
@@ -68,3 +77,27 @@ def test_a_clock_that_drifts_is_followed() -> None:
         clock.wall_now += STEP_SECONDS / 2
         assert steady.now() == clock.wall()
     assert steady.oldest_kept(TTL) == clock.wall() - TTL
+
+
+def test_a_clock_that_is_set_back_while_the_daemon_runs_removes_nothing(tmp_path: Path) -> None:
+    """What was used in a year to come is found, and is not older for being used today."""
+    clock = TwoClocks(1.9e9)
+    clock_of_store = SteadyClock(clock)
+    clock.run(2 * TRUST_SECONDS)
+    store = SessionStore(tmp_path, Bounds(1 << 30, TTL), Disk(), clock_of_store, PLAIN)
+    told = save_turn(store, replace(empty(), created=clock.wall(), last_used=clock.wall()), "one")
+    clock.wall_now -= 300 * DAY
+    assert store.tidy() == 0
+    found = store.load(KEY, MODEL)
+    assert isinstance(found, Found)
+    turn, _ = turn_after(found.conversation, "two")
+    later = found.conversation.after(replace(turn, at=clock.wall()))
+    store.save(later)
+    assert later.last_used == told.last_used
+    clock.run(2 * TRUST_SECONDS)
+    assert store.tidy() == 0
+    assert [entry.session_id for entry in store.catalog.of(KEY.tenant)] == [KEY.session_id]
+    # Years later it is old by any clock.
+    clock.run(400 * DAY)
+    assert store.tidy() == 1
+    store.close()

@@ -1,52 +1,21 @@
-"""Sessions on disk: what is saved is found, and what goes wrong hurts nobody else."""
+"""Sessions on disk: what is saved is found, and what is too much or too old goes."""
 
-import errno
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autoglmd.errors import HostError, SessionError, SessionNewerError
-from autoglmd.host.disk import Disk
-from autoglmd.messages import CacheMiss, SessionKey
-from autoglmd.sessions import store as session_store
-from autoglmd.sessions.conversation import Conversation
+from autoglmd.errors.session import SessionError, SessionNewerError
+from autoglmd.messages.sessions import CacheMiss, SessionKey
+from autoglmd.sessions import log as session_log
+from autoglmd.sessions.cut import until_turn
 from autoglmd.sessions.log import Found
-from autoglmd.sessions.store import Bounds, SessionStore
+from autoglmd.sessions.quarantine import UNREADABLE
+from autoglmd.sessions.quota import Bounds
+from autoglmd.sessions.seal import Seal
 from tests.support.conversations import KEY, MODEL, NOW, empty, grown, turn_after, without_kv
-from tests.support.faulty_disk import FaultyDisk, Killed, ShortDisk
-from tests.support.session_stores import BOUNDS, store_in
-
-OPEN: list[SessionStore] = []
-
-
-def open_store(folder: Path, disk: Disk | None = None, bounds: Bounds = BOUNDS, now: float = NOW) -> SessionStore:
-    """A store over a folder, as a daemon opens it after the one before has ended."""
-    while OPEN:
-        OPEN.pop().close()
-    OPEN.append(store_in(folder, disk, bounds, now))
-    return OPEN[-1]
-
-
-def save_turn(store: SessionStore, told: Conversation, text: str) -> Conversation:
-    """Save one more turn."""
-    turn, block = turn_after(told, text)
-    after = told.after(turn).having(block)
-    store.save(after)
-    return after
-
-
-def file_of(folder: Path) -> Path:
-    """The one session's file."""
-    (path,) = folder.glob("*/*.session")
-    return path
-
-
-def loaded(folder: Path) -> Conversation | None:
-    """What a daemon that starts now finds."""
-    found = open_store(folder).load(KEY, MODEL)
-    return found.conversation if isinstance(found, Found) else None
+from tests.support.session_files import of_version
+from tests.support.session_stores import BOUNDS, OPEN, file_of, loaded, open_store, save_turn, store_in
 
 
 def test_a_saved_conversation_is_found_by_the_next_daemon(tmp_path: Path) -> None:
@@ -116,15 +85,18 @@ def test_sessions_of_two_tenants_with_one_name_are_two(tmp_path: Path) -> None:
     assert {path.parent.parent for path in tmp_path.rglob("*.session")} == {tmp_path}
 
 
-def test_a_file_in_another_sessions_place_is_refused(tmp_path: Path) -> None:
-    """Copied there by hand, it would be one user's words in another's answer."""
-    store = open_store(tmp_path)
+def test_a_file_in_another_sessions_place_is_refused(tmp_path: Path, seal: Seal) -> None:
+    """Copied there by hand, it would be one user's words in another's answer. Encrypted, nothing in it opens there."""
+    store, other = open_store(tmp_path), SessionKey("other", "home")
     save_turn(store, empty(), "secret")
-    save_turn(store, empty(SessionKey("other", "home")), "mine")
-    first, second = sorted(tmp_path.glob("*/*.session"), key=lambda path: b"secret" in path.read_bytes())
-    first.write_bytes(second.read_bytes())
-    with pytest.raises(SessionError, match="holds"):
-        store.load(SessionKey("other", "home"), MODEL)
+    save_turn(store, empty(other), "mine")
+    store._files.path_of(other).write_bytes(store._files.path_of(KEY).read_bytes())
+    if seal.hides:
+        assert store.load(other, MODEL) is CacheMiss.DAMAGED
+        return
+    with pytest.raises(SessionError, match="holds another") as caught:
+        store.load(other, MODEL)
+    assert KEY.tenant not in caught.value.message
 
 
 def test_files_are_their_owners_alone(tmp_path: Path) -> None:
@@ -163,77 +135,38 @@ def file_of_any(folder: Path) -> int:
     return max(path.stat().st_size for path in folder.glob("*/*.session"))
 
 
-def steps_of_a_save(folder: Path) -> int:
-    """How many primitives a second turn's save takes."""
-    told = save_turn(open_store(folder), empty(), "one")
-    disk = FaultyDisk(fail_at=1 << 30)
-    save_turn(open_store(folder, disk), told, "two")
-    return disk.steps
-
-
-@pytest.fixture(name="folders")
-def make_folders(tmp_path: Path) -> Iterator[Path]:
-    """A fresh folder for each step."""
-    return (tmp_path / str(number) for number in range(1 << 30))
-
-
-@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO, errno.EROFS, None])
-@pytest.mark.parametrize("once", [True, False])
-def test_whatever_fails_in_a_save_the_conversation_is_as_before_or_as_after(
-    folders: Iterator[Path], fault: int | None, *, once: bool
-) -> None:
-    """At every step, by an error or by kill -9; and the next save succeeds."""
-    for step in range(steps_of_a_save(next(folders))):
-        folder = next(folders)
-        before = save_turn(open_store(folder), empty(), "one")
-        with pytest.raises((OSError, Killed)):
-            save_turn(open_store(folder, FaultyDisk(step, fault, once=once)), before, "two")
-        found = loaded(folder)
-        assert found in (before, grown(before, "two"), without_last_kv(before))
-        after = save_turn(open_store(folder), before, "three")
-        assert loaded(folder) == after
-
-
-def without_last_kv(before: Conversation) -> Conversation:
-    """With the second turn, whose keys and values were torn."""
-    return before.after(turn_after(before, "two")[0])
-
-
-@pytest.mark.parametrize("fault", [errno.ENOSPC, None])
-def test_whatever_fails_in_a_first_save_the_next_succeeds(folders: Iterator[Path], fault: int | None) -> None:
-    """The folder and the file are being made, too."""
-    disk = FaultyDisk(1 << 30)
-    save_turn(open_store(next(folders), disk), empty(), "one")
-    for step in range(disk.steps):
-        folder = next(folders)
-        with pytest.raises((OSError, Killed)):
-            save_turn(open_store(folder, FaultyDisk(step, fault)), empty(), "one")
-        after = save_turn(open_store(folder), empty(), "one")
-        assert loaded(folder) == after
-
-
-def test_a_full_disk_gets_its_space_back(tmp_path: Path) -> None:
-    """What could not be finished does not stay in the way."""
-    told = save_turn(open_store(tmp_path), empty(), "one")
-    size = file_of(tmp_path).stat().st_size
-    with pytest.raises(OSError, match="No space"):
-        save_turn(open_store(tmp_path, FaultyDisk(3, errno.ENOSPC, once=True)), told, "two")
-    assert file_of(tmp_path).stat().st_size == size
-
-
-def test_a_disk_that_takes_and_gives_few_bytes_at_a_time_will_do(tmp_path: Path) -> None:
-    """Short writes and short reads are no faults."""
-    told = save_turn(open_store(tmp_path, ShortDisk()), empty(), "one")
-    found = open_store(tmp_path, ShortDisk()).load(KEY, MODEL)
+def test_two_daemons_do_not_share_a_folder(tmp_path: Path) -> None:
+    """Each would write over the other's turns. The second one has it when the first has left."""
+    first = open_store(tmp_path)
+    told = save_turn(first, empty(), "one")
+    second = store_in(tmp_path)
+    assert not second.is_open
+    assert not second.open()
+    with pytest.raises(OSError, match="another daemon"):
+        second.load(KEY, MODEL)
+    with pytest.raises(OSError, match="another daemon"):
+        second.save(told)
+    first.close()
+    assert second.open()
+    assert second.is_open
+    found = second.load(KEY, MODEL)
     assert isinstance(found, Found)
     assert found.conversation == told
+    second.close()
 
 
-def test_two_daemons_do_not_share_a_folder(tmp_path: Path) -> None:
-    """Each would write over the other's turns."""
-    open_store(tmp_path)
-    with pytest.raises(HostError, match="another daemon"):
-        store_in(tmp_path)
+def test_a_store_whose_folder_is_anothers_can_go_elsewhere(tmp_path: Path) -> None:
+    """What it keeps there ends with it, and the folder is left alone."""
+    told = save_turn(open_store(tmp_path), empty(), "one")
+    second = store_in(tmp_path)
+    assert second.open_elsewhere()
+    save_turn(second, empty(), "mine")
+    elsewhere = second._files.folder
+    assert elsewhere.is_dir()
+    assert file_of(elsewhere)
+    second.close()
+    assert not elsewhere.exists()
+    assert loaded(tmp_path) == told
 
 
 def test_what_was_saved_twice_is_there_once(tmp_path: Path) -> None:
@@ -258,7 +191,7 @@ def test_keys_and_values_that_were_not_saved_in_time_are_made_up_for(tmp_path: P
 
 def test_a_file_of_which_most_was_replaced_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One whose template tells the past otherwise, turn after turn, does not grow for ever."""
-    monkeypatch.setattr(session_store, "_MOST_REPLACED_TOKENS", 50)
+    monkeypatch.setattr(session_log, "_MOST_REPLACED_TOKENS", 50)
     store, told = open_store(tmp_path), empty()
     sizes = []
     for number in range(60):
@@ -270,6 +203,23 @@ def test_a_file_of_which_most_was_replaced_is_written_anew(tmp_path: Path, monke
     assert loaded(tmp_path) == told
 
 
+def test_of_a_session_that_was_taken_back_to_its_beginning_no_word_stays_on_disk(tmp_path: Path) -> None:
+    """Neither in its file nor set aside, as if it were deleted; its name and its times are there, and it goes on."""
+    told = save_turn(open_store(tmp_path), empty(), "one")
+    file_of(tmp_path).with_suffix(UNREADABLE).write_bytes(file_of(tmp_path).read_bytes())
+    nothing = replace(until_turn(told, 0), last_used=told.last_used + 5)
+    open_store(tmp_path).save(nothing)
+    store_in(tmp_path / "new").save(nothing)
+    assert file_of(tmp_path).stat().st_size == file_of(tmp_path / "new").stat().st_size
+    assert not list(tmp_path.rglob(f"*{UNREADABLE}"))
+    assert loaded(tmp_path) == nothing
+    after = save_turn(open_store(tmp_path), nothing, "two")
+    assert loaded(tmp_path) == after
+    begun_anew = save_turn(open_store(tmp_path), replace(nothing, created=nothing.created + 1), "three")
+    assert b"two" not in file_of(tmp_path).read_bytes()
+    assert loaded(tmp_path) == begun_anew
+
+
 def test_a_session_in_use_is_not_evicted(tmp_path: Path) -> None:
     """Somebody may be reading it."""
     save_turn(open_store(tmp_path), empty(), "one")
@@ -278,73 +228,15 @@ def test_a_session_in_use_is_not_evicted(tmp_path: Path) -> None:
     assert full.tidy() == 1
 
 
-@pytest.mark.parametrize("broken", ["put", "forget"])
-def test_a_catalog_that_refuses_fails_no_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    """It is made to agree later; a save that was done is not done again."""
-    store = open_store(tmp_path)
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "database or disk is full")
-
-    monkeypatch.setattr(store.catalog, broken, refuse)
-    told = save_turn(store, save_turn(store, empty(), "one"), "two")
-    again = open_store(tmp_path)
-    again.reconcile()
-    assert loaded(tmp_path) == told
-    assert len(OPEN[-1].catalog.everything()) == 1
-
-
-def test_a_bit_flipped_anywhere_is_noticed(tmp_path: Path) -> None:
-    """What is given is a part of what was saved: text that was said, tokens and values that were computed."""
-    told = save_turn(open_store(tmp_path), empty(), "one")
-    told = save_turn(open_store(tmp_path), told, "two")
-    path = file_of(tmp_path)
-    sound = path.read_bytes()
-    for at in range(len(sound)):
-        path.write_bytes(sound[:at] + bytes([sound[at] ^ (1 << at % 8)]) + sound[at + 1 :])
-        try:
-            found = open_store(tmp_path).load(KEY, MODEL)
-        except SessionNewerError:
-            continue
-        assert found is CacheMiss.DAMAGED or (found.damaged and is_part_of(found.conversation, told)), at
-
-
-def is_part_of(found: Conversation, told: Conversation) -> bool:
-    """Whether all that it holds is at the same place in the other."""
-    pairs = zip(found.blocks, told.blocks, strict=False)
-    return (
-        told.ids[: len(found.ids)] == found.ids
-        and told.messages[: len(found.messages)] == found.messages
-        and all(ours == theirs for ours, theirs in pairs)
-    )
-
-
-def test_a_file_cut_off_anywhere_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
-    """And the conversation goes on from there."""
-    told = save_turn(open_store(tmp_path), empty(), "one")
-    end_of_first = file_of(tmp_path).stat().st_size
-    told = save_turn(open_store(tmp_path), told, "two")
-    path = file_of(tmp_path)
-    sound = path.read_bytes()
-    for size in range(len(sound)):
-        path.write_bytes(sound[:size])
-        found = loaded(tmp_path)
-        assert found is None or is_part_of(found, told)
-        assert size < end_of_first or (found is not None and len(found.ids) >= 5)
-    path.write_bytes(sound[:-1])
-    after = save_turn(open_store(tmp_path), loaded(tmp_path) or empty(), "three")
-    assert loaded(tmp_path) == after
-
-
 def test_a_newer_programs_file_is_left_alone(tmp_path: Path) -> None:
     """What we would write behind its records might break them. The error says which versions."""
     store = open_store(tmp_path)
     told = save_turn(store, empty(), "one")
     path = file_of(tmp_path)
     sound = path.read_bytes()
-    newer = sound + sound[:4] + b"\x02" + sound[5:]
+    newer = sound + of_version(3, sound)
     path.write_bytes(newer)
-    with pytest.raises(SessionNewerError, match="version 2, and this autoglmd knows 1"):
+    with pytest.raises(SessionNewerError, match="version 3, and this autoglmd knows 2"):
         store.load(KEY, MODEL)
     with pytest.raises(SessionNewerError):
         save_turn(store, told, "two")
@@ -375,7 +267,7 @@ def test_a_save_without_keys_and_values_erases_none_that_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many turns the disk was too slow for."""
-    monkeypatch.setattr(session_store, "_MOST_REPLACED_TOKENS", 1)
+    monkeypatch.setattr(session_log, "_MOST_REPLACED_TOKENS", 1)
     store = open_store(tmp_path)
     told = save_turn(store, save_turn(store, empty(), "one"), "two")
     for text in ("three", "four"):
@@ -388,33 +280,14 @@ def test_a_save_without_keys_and_values_erases_none_that_are_there(
     assert loaded(tmp_path) == told
 
 
-def test_what_may_not_have_been_synced_is_synced_again(tmp_path: Path) -> None:
-    """A save whose last step failed is not done, although its bytes can be read."""
-    told = save_turn(open_store(tmp_path), empty(), "one")
-    disk = FaultyDisk(1 << 30)
-    open_store(tmp_path, disk).save(told)
-    assert disk.steps > 0
-    steps = disk.steps
-    OPEN[-1].save(told)
-    assert disk.steps == steps
-
-
-def test_a_file_that_cannot_be_removed_keeps_no_other_from_going(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is tried again the next time."""
-    store = open_store(tmp_path)
-    for number in range(3):
-        save_turn(store, replace(empty(SessionKey("local", str(number))), last_used=NOW - 90 + number), "text")
-    full = open_store(tmp_path, bounds=Bounds(disk_bytes=0, ttl_seconds=3600))
-    remove = full._disk.remove
-    bad = full._path(SessionKey("local", "0"))
-
-    def refuse(path: Path) -> None:
-        if path == bad:
-            raise OSError(errno.EPERM, "immutable")
-        remove(path)
-
-    monkeypatch.setattr(full._disk, "remove", refuse)
-    assert full.tidy() == 2
-    assert bad.exists()
+def test_a_turn_that_was_taken_up_is_one_turn(tmp_path: Path) -> None:
+    """What the broken one left is not told beside it."""
+    store, told = open_store(tmp_path), empty()
+    broken, block = turn_after(told, "one", tokens=6)
+    store.save(told.after(broken).having(block))
+    whole, rest = turn_after(told, "one", tokens=10)
+    after = told.after(whole).having(rest)
+    store.save(after)
+    found = loaded(tmp_path)
+    assert found == after
+    assert [(mark.number, mark.end) for mark in after.marks] == [(1, 10)]

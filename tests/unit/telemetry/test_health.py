@@ -41,3 +41,11 @@ def test_a_refusal_names_each_engine_and_what_it_does_not_do() -> None:
     assert verdict.reason == (
         "engine 'a' has work and ended no step for 12.3 s; the limit is 10.0 s; engine 'b' is idle and does not answer"
     )
+
+
+def test_a_thread_that_saves_conversations_and_has_died_is_a_reason() -> None:
+    """It never comes back by itself; one that is merely slow is no reason, and is not asked about."""
+    assert judge([], 0.0, 1.0).feed
+    verdict = judge([], 0.0, 1.0, saving=False)
+    assert not verdict.feed
+    assert "saves conversations" in verdict.reason

@@ -9,8 +9,8 @@ from typing import Any
 
 import onnxruntime_genai.models  # noqa: F401  (puts the builder's own top-level packages on the path)
 import torch
-from builders.base import Model  # type: ignore[import-not-found]
-from builders.smollm import SmolLM3Model  # type: ignore[import-not-found]
+from builders.base import Model  # type: ignore[import-not-found]  # on the path as of the line above
+from builders.smollm import SmolLM3Model  # type: ignore[import-not-found]  # as above
 
 ROTARY_DIM_MULTIPLE = 16
 """GroupQueryAttention of onnxruntime 1.31 checks that half the rotary dimension is a multiple of 8."""
@@ -72,7 +72,7 @@ class Glm4Model(GlmModel):
         self.layernorm_attrs["root_input"] = residual
 
 
-class UnrotatedSmolLM3Model(SmolLM3Model):  # type: ignore[misc]
+class UnrotatedSmolLM3Model(SmolLM3Model):  # type: ignore[misc]  # as above
     """`SmolLM3ForCausalLM`, whose layers without rotation the builder cannot write for the CPU."""
 
     def make_attention(self, layer_id: int, attention: Any, root_input: str, **kwargs: Any) -> None:

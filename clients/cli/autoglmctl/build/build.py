@@ -19,7 +19,7 @@ from autoglmctl.build.progress import Progress
 from autoglmctl.build.report import BuildReport, write_report
 from autoglmctl.build.source import Source, open_source
 from autoglmctl.build.text import read_text, tokenize, windows
-from autoglmd.errors import NotSupportedError
+from autoglmd.errors.request import NotSupportedError
 from autoglmd.host.files import sync_directory, sync_tree
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from typing import Any
 
 from autoglmctl.build.host_limits import MEMORY_REMEDY, memory_left, says_memory
 from autoglmctl.build.report import Cost
-from autoglmd.errors import HostError, ModelUnsupportedError
+from autoglmd.errors.base import HostError
+from autoglmd.errors.model import ModelUnsupportedError
 from autoglmd.host.amx import amx_withheld
 
 DECODE_STEPS = 16
@@ -35,7 +36,7 @@ def measure_cost(folder: Path, threads: int, tokens: int) -> Cost:
         HostError: there is too little memory for it.
     """
     command = [sys.executable, "-m", "autoglmctl.build.cost", str(folder), str(threads), str(tokens)]
-    result = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+    result = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - our own module, no shell
     if result.returncode:
         raise _failure(result.returncode, result.stderr)
     return Cost(**json.loads(result.stdout))
@@ -61,7 +62,7 @@ def measure_here(folder: Path, threads: int, tokens: int) -> Cost:
 
     with amx_withheld():
         # As the daemon does where nobody configures it otherwise; later imports are this one.
-        import onnxruntime  # noqa: F401
+        import onnxruntime  # noqa: F401 - see above
 
     from autoglmctl.build.runner import GraphRunner
 
@@ -119,4 +120,4 @@ def _memory_bytes(field: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure_here(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))))  # noqa: T201
+    print(json.dumps(asdict(measure_here(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))))  # noqa: T201 - the answer to `measure`

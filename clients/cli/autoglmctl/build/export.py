@@ -12,7 +12,7 @@ from typing import Any
 
 from autoglmctl.build import graph
 from autoglmctl.build.host_limits import is_refusal
-from autoglmd.errors import ModelCorruptError, ModelUnsupportedError
+from autoglmd.errors.model import ModelCorruptError, ModelUnsupportedError
 
 BUILDER_OPTIONS = ["hf_token=false", "windowed_kv_cache=false"]
 """Ask nobody for a token; keep every layer's KV cache at full length, as the engine's rows are."""

@@ -17,7 +17,7 @@ from autoglmctl.build.prune import prune_in_place
 from autoglmctl.build.recording import Recording
 from autoglmctl.build.report import BuildReport, Candidate, Cost
 from autoglmctl.build.runner import GraphRunner
-from autoglmd.errors import AutoglmError
+from autoglmd.errors.base import AutoglmError
 
 ROUNDS = 3
 """Of timing, when there is something to choose: candidates take turns, so that a slow minute hits all of them."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from autoglmd.errors import InvalidArgumentError
+from autoglmd.errors.request import InvalidArgumentError
 
 GROUP_SIZES = (16, 32, 64, 128, 256)
 """What MatMulNBits takes: powers of two from 16 on."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from autoglmctl.build.runner import GraphRunner
-from autoglmd.errors import ModelUnsupportedError
+from autoglmd.errors.model import ModelUnsupportedError
 
 TOKENS = 128
 LIMIT = 1e-3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoglmd.errors import ModelCorruptError, ModelMissingError, ModelUnsupportedError, TokenizerError
+from autoglmd.errors.model import ModelCorruptError, ModelMissingError, ModelUnsupportedError, TokenizerError
 
 TOKENIZERS = ("tokenizer.model", "tokenizer.json")
 """What the daemon reads: a sentencepiece model or a Hugging Face tokenizer; one must be there."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from autoglmctl.build.source import TOKENIZER_FILES, Source
-from autoglmd.errors import InvalidArgumentError, ModelUnsupportedError
+from autoglmd.errors.model import ModelUnsupportedError
+from autoglmd.errors.request import InvalidArgumentError
 
 POSITIONS = "max_position_embeddings"
 

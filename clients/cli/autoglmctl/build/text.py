@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from autoglmctl.build.host_limits import is_refusal
-from autoglmd.errors import InvalidArgumentError, ModelMissingError, TokenizerError
+from autoglmd.errors.model import ModelMissingError, TokenizerError
+from autoglmd.errors.request import InvalidArgumentError
 from autoglmd.model.tokenizer import load_tokenizer
 
 DEFAULT_TEXT = "calibration_default.txt"

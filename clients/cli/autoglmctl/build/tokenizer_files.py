@@ -9,7 +9,7 @@ from typing import Any
 
 from autoglmctl.build.host_limits import is_refusal
 from autoglmctl.build.source import TOKENIZERS, Source
-from autoglmd.errors import TokenizerError
+from autoglmd.errors.model import TokenizerError
 
 
 def copy_tokenizer(source: Source, output: Path) -> None:

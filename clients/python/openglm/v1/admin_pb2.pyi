@@ -51,8 +51,46 @@ class EngineStatus(_message.Message):
     decoded_tokens: int
     def __init__(self, model: _Optional[str] = ..., rows: _Optional[int] = ..., rows_in_use: _Optional[int] = ..., waiting: _Optional[int] = ..., requests_started: _Optional[int] = ..., requests_finished: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., steps: _Optional[int] = ..., prefill_seconds: _Optional[float] = ..., decode_seconds: _Optional[float] = ..., decoded_tokens: _Optional[int] = ...) -> None: ...
 
+class SessionsStatus(_message.Message):
+    __slots__ = ("sessions", "disk_bytes", "memory_sessions", "memory_bytes", "unsaved_sessions", "unsaved_seconds", "saves", "failed_saves", "expired", "evicted", "from_rows", "from_memory", "from_disk", "misses", "cached_tokens", "resumed", "journal_seconds")
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNSAVED_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    UNSAVED_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SAVES_FIELD_NUMBER: _ClassVar[int]
+    FAILED_SAVES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    EVICTED_FIELD_NUMBER: _ClassVar[int]
+    FROM_ROWS_FIELD_NUMBER: _ClassVar[int]
+    FROM_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    FROM_DISK_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    JOURNAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    sessions: int
+    disk_bytes: int
+    memory_sessions: int
+    memory_bytes: int
+    unsaved_sessions: int
+    unsaved_seconds: float
+    saves: int
+    failed_saves: int
+    expired: int
+    evicted: int
+    from_rows: int
+    from_memory: int
+    from_disk: int
+    misses: int
+    cached_tokens: int
+    resumed: int
+    journal_seconds: float
+    def __init__(self, sessions: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., memory_sessions: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., unsaved_sessions: _Optional[int] = ..., unsaved_seconds: _Optional[float] = ..., saves: _Optional[int] = ..., failed_saves: _Optional[int] = ..., expired: _Optional[int] = ..., evicted: _Optional[int] = ..., from_rows: _Optional[int] = ..., from_memory: _Optional[int] = ..., from_disk: _Optional[int] = ..., misses: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., resumed: _Optional[int] = ..., journal_seconds: _Optional[float] = ...) -> None: ...
+
 class StatusResponse(_message.Message):
-    __slots__ = ("version", "state", "uptime_seconds", "pid", "resident_bytes", "onnxruntime_version", "available_providers", "models", "engines", "open_streams", "refused")
+    __slots__ = ("version", "state", "uptime_seconds", "pid", "resident_bytes", "onnxruntime_version", "available_providers", "models", "engines", "open_streams", "refused", "sessions")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +102,7 @@ class StatusResponse(_message.Message):
     ENGINES_FIELD_NUMBER: _ClassVar[int]
     OPEN_STREAMS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
     version: str
     state: DaemonState
     uptime_seconds: float
@@ -75,4 +114,5 @@ class StatusResponse(_message.Message):
     engines: _containers.RepeatedCompositeFieldContainer[EngineStatus]
     open_streams: int
     refused: int
-    def __init__(self, version: _Optional[str] = ..., state: _Optional[_Union[DaemonState, str]] = ..., uptime_seconds: _Optional[float] = ..., pid: _Optional[int] = ..., resident_bytes: _Optional[int] = ..., onnxruntime_version: _Optional[str] = ..., available_providers: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[_Union[_models_pb2.Model, _Mapping]]] = ..., engines: _Optional[_Iterable[_Union[EngineStatus, _Mapping]]] = ..., open_streams: _Optional[int] = ..., refused: _Optional[int] = ...) -> None: ...
+    sessions: SessionsStatus
+    def __init__(self, version: _Optional[str] = ..., state: _Optional[_Union[DaemonState, str]] = ..., uptime_seconds: _Optional[float] = ..., pid: _Optional[int] = ..., resident_bytes: _Optional[int] = ..., onnxruntime_version: _Optional[str] = ..., available_providers: _Optional[_Iterable[str]] = ..., models: _Optional[_Iterable[_Union[_models_pb2.Model, _Mapping]]] = ..., engines: _Optional[_Iterable[_Union[EngineStatus, _Mapping]]] = ..., open_streams: _Optional[int] = ..., refused: _Optional[int] = ..., sessions: _Optional[_Union[SessionsStatus, _Mapping]] = ...) -> None: ...

@@ -24,19 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aopenglm/v1/inference.proto\x12\nopenglm.v1\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"-\n\x04\x43hat\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.openglm.v1.Message\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\x05\"\xf0\x02\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x11\n\x04seed\x18\x08 \x01(\x04H\x07\x88\x01\x01\x12\x15\n\x08logprobs\x18\t \x01(\x05H\x08\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x07\n\x05_seedB\x0b\n\t_logprobs\"\xa2\x02\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x06prompt\x18\x03 \x01(\tH\x00\x12 \n\x04\x63hat\x18\x04 \x01(\x0b\x32\x10.openglm.v1.ChatH\x00\x12)\n\ttoken_ids\x18\x05 \x01(\x0b\x32\x14.openglm.v1.TokenIdsH\x00\x12&\n\x08sampling\x18\x06 \x01(\x0b\x32\x14.openglm.v1.Sampling\x12\x17\n\nmax_tokens\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12\x0c\n\x04stop\x18\x08 \x03(\t\x12\x12\n\nsession_id\x18\t \x01(\t\x12\x12\n\nignore_eos\x18\n \x01(\x08\x42\x07\n\x05inputB\r\n\x0b_max_tokens\"\xc1\x01\n\x10GenerateResponse\x12&\n\x07started\x18\x01 \x01(\x0b\x32\x13.openglm.v1.StartedH\x00\x12.\n\x07prefill\x18\x02 \x01(\x0b\x32\x1b.openglm.v1.PrefillProgressH\x00\x12\"\n\x05token\x18\x03 \x01(\x0b\x32\x11.openglm.v1.TokenH\x00\x12(\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x14.openglm.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"\xe7\x01\n\x07Started\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x15\n\rprompt_tokens\x18\x04 \x01(\x05\x12\x15\n\rcached_tokens\x18\x05 \x01(\x05\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x10\n\x08trace_id\x18\x07 \x01(\t\x12)\n\ncache_tier\x18\x08 \x01(\x0e\x32\x15.openglm.v1.CacheTier\x12)\n\ncache_miss\x18\t \x01(\x0e\x32\x15.openglm.v1.CacheMiss\"<\n\x0fPrefillProgress\x12\x13\n\x0b\x64one_tokens\x18\x01 \x01(\x05\x12\x14\n\x0ctotal_tokens\x18\x02 \x01(\x05\"O\n\x05Token\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\x05\x12+\n\x08logprobs\x18\x03 \x03(\x0b\x32\x19.openglm.v1.TokenLogprobs\"V\n\rTokenLogprobs\x12#\n\x06\x63hosen\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Logprob\x12 \n\x03top\x18\x02 \x03(\x0b\x32\x13.openglm.v1.Logprob\"4\n\x07Logprob\x12\n\n\x02id\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"L\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x15\n\routput_tokens\x18\x03 \x01(\x05\"T\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x12\n\nprefill_ms\x18\x02 \x01(\x01\x12\x11\n\tdecode_ms\x18\x03 \x01(\x01\x12\x10\n\x08total_ms\x18\x04 \x01(\x01\"\xb5\x01\n\x08\x46inished\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.openglm.v1.FinishReason\x12 \n\x05usage\x18\x02 \x01(\x0b\x32\x11.openglm.v1.Usage\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.openglm.v1.Timings\x12\x0c\n\x04stop\x18\x04 \x01(\t\x12\x12\n\nerror_code\x18\x05 \x01(\t\x12\x15\n\rerror_message\x18\x06 \x01(\t\"]\n\x0fTokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12 \n\x04\x63hat\x18\x03 \x01(\x0b\x32\x10.openglm.v1.ChatH\x00\x42\x07\n\x05input\"/\n\x10TokenizeResponse\x12\x0b\n\x03ids\x18\x01 \x03(\x05\x12\x0e\n\x06pieces\x18\x02 \x03(\t\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08*g\n\tCacheTier\x12\x1a\n\x16\x43\x41\x43HE_TIER_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43\x41\x43HE_TIER_ROW\x10\x01\x12\x15\n\x11\x43\x41\x43HE_TIER_MEMORY\x10\x02\x12\x13\n\x0f\x43\x41\x43HE_TIER_DISK\x10\x03*\xfd\x01\n\tCacheMiss\x12\x1a\n\x16\x43\x41\x43HE_MISS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41\x43HE_MISS_NEW_SESSION\x10\x01\x12\x16\n\x12\x43\x41\x43HE_MISS_EXPIRED\x10\x02\x12\x16\n\x12\x43\x41\x43HE_MISS_EVICTED\x10\x03\x12\x1c\n\x18\x43\x41\x43HE_MISS_MODEL_CHANGED\x10\x04\x12\x16\n\x12\x43\x41\x43HE_MISS_DAMAGED\x10\x05\x12\x1e\n\x1a\x43\x41\x43HE_MISS_HISTORY_CHANGED\x10\x06\x12\x19\n\x15\x43\x41\x43HE_MISS_UNREADABLE\x10\x07\x12\x17\n\x13\x43\x41\x43HE_MISS_NOT_KEPT\x10\x08*\xcd\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x12\x17\n\x13\x46INISH_REASON_ERROR\x10\x05\x12\x1a\n\x16\x46INISH_REASON_SHUTDOWN\x10\x06\x32\xdc\x01\n\tInference\x12G\n\x08Generate\x12\x1b.openglm.v1.GenerateRequest\x1a\x1c.openglm.v1.GenerateResponse0\x01\x12\x45\n\x08Tokenize\x12\x1b.openglm.v1.TokenizeRequest\x1a\x1c.openglm.v1.TokenizeResponse\x12?\n\x06\x43\x61ncel\x12\x19.openglm.v1.CancelRequest\x1a\x1a.openglm.v1.CancelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aopenglm/v1/inference.proto\x12\nopenglm.v1\"(\n\x07Message\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"-\n\x04\x43hat\x12%\n\x08messages\x18\x01 \x03(\x0b\x32\x13.openglm.v1.Message\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\x05\"\xf0\x02\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x11\n\x04seed\x18\x08 \x01(\x04H\x07\x88\x01\x01\x12\x15\n\x08logprobs\x18\t \x01(\x05H\x08\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x07\n\x05_seedB\x0b\n\t_logprobs\"\xca\x02\n\x0fGenerateRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x06prompt\x18\x03 \x01(\tH\x00\x12 \n\x04\x63hat\x18\x04 \x01(\x0b\x32\x10.openglm.v1.ChatH\x00\x12)\n\ttoken_ids\x18\x05 \x01(\x0b\x32\x14.openglm.v1.TokenIdsH\x00\x12&\n\x08sampling\x18\x06 \x01(\x0b\x32\x14.openglm.v1.Sampling\x12\x17\n\nmax_tokens\x18\x07 \x01(\x05H\x01\x88\x01\x01\x12\x0c\n\x04stop\x18\x08 \x03(\t\x12\x12\n\nsession_id\x18\t \x01(\t\x12\x12\n\nignore_eos\x18\n \x01(\x08\x12&\n\x08overflow\x18\x0b \x01(\x0e\x32\x14.openglm.v1.OverflowB\x07\n\x05inputB\r\n\x0b_max_tokens\"L\n\rResumeRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x66ter_token\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xbf\x01\n\x0eResumeResponse\x12&\n\x07started\x18\x01 \x01(\x0b\x32\x13.openglm.v1.StartedH\x00\x12.\n\x07prefill\x18\x02 \x01(\x0b\x32\x1b.openglm.v1.PrefillProgressH\x00\x12\"\n\x05token\x18\x03 \x01(\x0b\x32\x11.openglm.v1.TokenH\x00\x12(\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x14.openglm.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"\xc1\x01\n\x10GenerateResponse\x12&\n\x07started\x18\x01 \x01(\x0b\x32\x13.openglm.v1.StartedH\x00\x12.\n\x07prefill\x18\x02 \x01(\x0b\x32\x1b.openglm.v1.PrefillProgressH\x00\x12\"\n\x05token\x18\x03 \x01(\x0b\x32\x11.openglm.v1.TokenH\x00\x12(\n\x08\x66inished\x18\x04 \x01(\x0b\x32\x14.openglm.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"\x81\x02\n\x07Started\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x15\n\rprompt_tokens\x18\x04 \x01(\x05\x12\x15\n\rcached_tokens\x18\x05 \x01(\x05\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x10\n\x08trace_id\x18\x07 \x01(\t\x12)\n\ncache_tier\x18\x08 \x01(\x0e\x32\x15.openglm.v1.CacheTier\x12)\n\ncache_miss\x18\t \x01(\x0e\x32\x15.openglm.v1.CacheMiss\x12\x18\n\x10\x64ropped_messages\x18\n \x01(\x05\"<\n\x0fPrefillProgress\x12\x13\n\x0b\x64one_tokens\x18\x01 \x01(\x05\x12\x14\n\x0ctotal_tokens\x18\x02 \x01(\x05\"O\n\x05Token\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\x05\x12+\n\x08logprobs\x18\x03 \x03(\x0b\x32\x19.openglm.v1.TokenLogprobs\"V\n\rTokenLogprobs\x12#\n\x06\x63hosen\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Logprob\x12 \n\x03top\x18\x02 \x03(\x0b\x32\x13.openglm.v1.Logprob\"4\n\x07Logprob\x12\n\n\x02id\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07logprob\x18\x03 \x01(\x02\"L\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x15\n\rcached_tokens\x18\x02 \x01(\x05\x12\x15\n\routput_tokens\x18\x03 \x01(\x05\"T\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x12\n\nprefill_ms\x18\x02 \x01(\x01\x12\x11\n\tdecode_ms\x18\x03 \x01(\x01\x12\x10\n\x08total_ms\x18\x04 \x01(\x01\"\xb5\x01\n\x08\x46inished\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.openglm.v1.FinishReason\x12 \n\x05usage\x18\x02 \x01(\x0b\x32\x11.openglm.v1.Usage\x12$\n\x07timings\x18\x03 \x01(\x0b\x32\x13.openglm.v1.Timings\x12\x0c\n\x04stop\x18\x04 \x01(\t\x12\x12\n\nerror_code\x18\x05 \x01(\t\x12\x15\n\rerror_message\x18\x06 \x01(\t\"]\n\x0fTokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12 \n\x04\x63hat\x18\x03 \x01(\x0b\x32\x10.openglm.v1.ChatH\x00\x42\x07\n\x05input\"/\n\x10TokenizeResponse\x12\x0b\n\x03ids\x18\x01 \x03(\x05\x12\x0e\n\x06pieces\x18\x02 \x03(\t\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08*S\n\x08Overflow\x12\x18\n\x14OVERFLOW_UNSPECIFIED\x10\x00\x12\x13\n\x0fOVERFLOW_REFUSE\x10\x01\x12\x18\n\x14OVERFLOW_DROP_OLDEST\x10\x02*g\n\tCacheTier\x12\x1a\n\x16\x43\x41\x43HE_TIER_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43\x41\x43HE_TIER_ROW\x10\x01\x12\x15\n\x11\x43\x41\x43HE_TIER_MEMORY\x10\x02\x12\x13\n\x0f\x43\x41\x43HE_TIER_DISK\x10\x03*\x9b\x02\n\tCacheMiss\x12\x1a\n\x16\x43\x41\x43HE_MISS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41\x43HE_MISS_NEW_SESSION\x10\x01\x12\x16\n\x12\x43\x41\x43HE_MISS_EXPIRED\x10\x02\x12\x16\n\x12\x43\x41\x43HE_MISS_EVICTED\x10\x03\x12\x1c\n\x18\x43\x41\x43HE_MISS_MODEL_CHANGED\x10\x04\x12\x16\n\x12\x43\x41\x43HE_MISS_DAMAGED\x10\x05\x12\x1e\n\x1a\x43\x41\x43HE_MISS_HISTORY_CHANGED\x10\x06\x12\x19\n\x15\x43\x41\x43HE_MISS_UNREADABLE\x10\x07\x12\x17\n\x13\x43\x41\x43HE_MISS_NOT_KEPT\x10\x08\x12\x1c\n\x18\x43\x41\x43HE_MISS_CONTEXT_MOVED\x10\t*\xcd\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x12\x17\n\x13\x46INISH_REASON_ERROR\x10\x05\x12\x1a\n\x16\x46INISH_REASON_SHUTDOWN\x10\x06\x32\x9f\x02\n\tInference\x12G\n\x08Generate\x12\x1b.openglm.v1.GenerateRequest\x1a\x1c.openglm.v1.GenerateResponse0\x01\x12\x41\n\x06Resume\x12\x19.openglm.v1.ResumeRequest\x1a\x1a.openglm.v1.ResumeResponse0\x01\x12\x45\n\x08Tokenize\x12\x1b.openglm.v1.TokenizeRequest\x1a\x1c.openglm.v1.TokenizeResponse\x12?\n\x06\x43\x61ncel\x12\x19.openglm.v1.CancelRequest\x1a\x1a.openglm.v1.CancelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'openglm.v1.inference_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CACHETIER']._serialized_start=2101
-  _globals['_CACHETIER']._serialized_end=2204
-  _globals['_CACHEMISS']._serialized_start=2207
-  _globals['_CACHEMISS']._serialized_end=2460
-  _globals['_FINISHREASON']._serialized_start=2463
-  _globals['_FINISHREASON']._serialized_end=2668
+  _globals['_OVERFLOW']._serialized_start=2439
+  _globals['_OVERFLOW']._serialized_end=2522
+  _globals['_CACHETIER']._serialized_start=2524
+  _globals['_CACHETIER']._serialized_end=2627
+  _globals['_CACHEMISS']._serialized_start=2630
+  _globals['_CACHEMISS']._serialized_end=2913
+  _globals['_FINISHREASON']._serialized_start=2916
+  _globals['_FINISHREASON']._serialized_end=3121
   _globals['_MESSAGE']._serialized_start=42
   _globals['_MESSAGE']._serialized_end=82
   _globals['_CHAT']._serialized_start=84
@@ -46,33 +48,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLING']._serialized_start=157
   _globals['_SAMPLING']._serialized_end=525
   _globals['_GENERATEREQUEST']._serialized_start=528
-  _globals['_GENERATEREQUEST']._serialized_end=818
-  _globals['_GENERATERESPONSE']._serialized_start=821
-  _globals['_GENERATERESPONSE']._serialized_end=1014
-  _globals['_STARTED']._serialized_start=1017
-  _globals['_STARTED']._serialized_end=1248
-  _globals['_PREFILLPROGRESS']._serialized_start=1250
-  _globals['_PREFILLPROGRESS']._serialized_end=1310
-  _globals['_TOKEN']._serialized_start=1312
-  _globals['_TOKEN']._serialized_end=1391
-  _globals['_TOKENLOGPROBS']._serialized_start=1393
-  _globals['_TOKENLOGPROBS']._serialized_end=1479
-  _globals['_LOGPROB']._serialized_start=1481
-  _globals['_LOGPROB']._serialized_end=1533
-  _globals['_USAGE']._serialized_start=1535
-  _globals['_USAGE']._serialized_end=1611
-  _globals['_TIMINGS']._serialized_start=1613
-  _globals['_TIMINGS']._serialized_end=1697
-  _globals['_FINISHED']._serialized_start=1700
-  _globals['_FINISHED']._serialized_end=1881
-  _globals['_TOKENIZEREQUEST']._serialized_start=1883
-  _globals['_TOKENIZEREQUEST']._serialized_end=1976
-  _globals['_TOKENIZERESPONSE']._serialized_start=1978
-  _globals['_TOKENIZERESPONSE']._serialized_end=2025
-  _globals['_CANCELREQUEST']._serialized_start=2027
-  _globals['_CANCELREQUEST']._serialized_end=2062
-  _globals['_CANCELRESPONSE']._serialized_start=2064
-  _globals['_CANCELRESPONSE']._serialized_end=2099
-  _globals['_INFERENCE']._serialized_start=2671
-  _globals['_INFERENCE']._serialized_end=2891
+  _globals['_GENERATEREQUEST']._serialized_end=858
+  _globals['_RESUMEREQUEST']._serialized_start=860
+  _globals['_RESUMEREQUEST']._serialized_end=936
+  _globals['_RESUMERESPONSE']._serialized_start=939
+  _globals['_RESUMERESPONSE']._serialized_end=1130
+  _globals['_GENERATERESPONSE']._serialized_start=1133
+  _globals['_GENERATERESPONSE']._serialized_end=1326
+  _globals['_STARTED']._serialized_start=1329
+  _globals['_STARTED']._serialized_end=1586
+  _globals['_PREFILLPROGRESS']._serialized_start=1588
+  _globals['_PREFILLPROGRESS']._serialized_end=1648
+  _globals['_TOKEN']._serialized_start=1650
+  _globals['_TOKEN']._serialized_end=1729
+  _globals['_TOKENLOGPROBS']._serialized_start=1731
+  _globals['_TOKENLOGPROBS']._serialized_end=1817
+  _globals['_LOGPROB']._serialized_start=1819
+  _globals['_LOGPROB']._serialized_end=1871
+  _globals['_USAGE']._serialized_start=1873
+  _globals['_USAGE']._serialized_end=1949
+  _globals['_TIMINGS']._serialized_start=1951
+  _globals['_TIMINGS']._serialized_end=2035
+  _globals['_FINISHED']._serialized_start=2038
+  _globals['_FINISHED']._serialized_end=2219
+  _globals['_TOKENIZEREQUEST']._serialized_start=2221
+  _globals['_TOKENIZEREQUEST']._serialized_end=2314
+  _globals['_TOKENIZERESPONSE']._serialized_start=2316
+  _globals['_TOKENIZERESPONSE']._serialized_end=2363
+  _globals['_CANCELREQUEST']._serialized_start=2365
+  _globals['_CANCELREQUEST']._serialized_end=2400
+  _globals['_CANCELRESPONSE']._serialized_start=2402
+  _globals['_CANCELRESPONSE']._serialized_end=2437
+  _globals['_INFERENCE']._serialized_start=3124
+  _globals['_INFERENCE']._serialized_end=3411
 # @@protoc_insertion_point(module_scope)

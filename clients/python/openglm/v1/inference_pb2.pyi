@@ -7,6 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Overflow(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OVERFLOW_UNSPECIFIED: _ClassVar[Overflow]
+    OVERFLOW_REFUSE: _ClassVar[Overflow]
+    OVERFLOW_DROP_OLDEST: _ClassVar[Overflow]
+
 class CacheTier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     CACHE_TIER_UNSPECIFIED: _ClassVar[CacheTier]
@@ -25,6 +31,7 @@ class CacheMiss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CACHE_MISS_HISTORY_CHANGED: _ClassVar[CacheMiss]
     CACHE_MISS_UNREADABLE: _ClassVar[CacheMiss]
     CACHE_MISS_NOT_KEPT: _ClassVar[CacheMiss]
+    CACHE_MISS_CONTEXT_MOVED: _ClassVar[CacheMiss]
 
 class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -35,6 +42,9 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
     FINISH_REASON_ERROR: _ClassVar[FinishReason]
     FINISH_REASON_SHUTDOWN: _ClassVar[FinishReason]
+OVERFLOW_UNSPECIFIED: Overflow
+OVERFLOW_REFUSE: Overflow
+OVERFLOW_DROP_OLDEST: Overflow
 CACHE_TIER_UNSPECIFIED: CacheTier
 CACHE_TIER_ROW: CacheTier
 CACHE_TIER_MEMORY: CacheTier
@@ -48,6 +58,7 @@ CACHE_MISS_DAMAGED: CacheMiss
 CACHE_MISS_HISTORY_CHANGED: CacheMiss
 CACHE_MISS_UNREADABLE: CacheMiss
 CACHE_MISS_NOT_KEPT: CacheMiss
+CACHE_MISS_CONTEXT_MOVED: CacheMiss
 FINISH_REASON_UNSPECIFIED: FinishReason
 FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
@@ -99,7 +110,7 @@ class Sampling(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., seed: _Optional[int] = ..., logprobs: _Optional[int] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("request_id", "model", "prompt", "chat", "token_ids", "sampling", "max_tokens", "stop", "session_id", "ignore_eos")
+    __slots__ = ("request_id", "model", "prompt", "chat", "token_ids", "sampling", "max_tokens", "stop", "session_id", "ignore_eos", "overflow")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +121,7 @@ class GenerateRequest(_message.Message):
     STOP_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     IGNORE_EOS_FIELD_NUMBER: _ClassVar[int]
+    OVERFLOW_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     model: str
     prompt: str
@@ -120,7 +132,30 @@ class GenerateRequest(_message.Message):
     stop: _containers.RepeatedScalarFieldContainer[str]
     session_id: str
     ignore_eos: bool
-    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., token_ids: _Optional[_Union[TokenIds, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., session_id: _Optional[str] = ..., ignore_eos: _Optional[bool] = ...) -> None: ...
+    overflow: Overflow
+    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., prompt: _Optional[str] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., token_ids: _Optional[_Union[TokenIds, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., session_id: _Optional[str] = ..., ignore_eos: _Optional[bool] = ..., overflow: _Optional[_Union[Overflow, str]] = ...) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("session_id", "after_token", "request_id")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    after_token: int
+    request_id: str
+    def __init__(self, session_id: _Optional[str] = ..., after_token: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ResumeResponse(_message.Message):
+    __slots__ = ("started", "prefill", "token", "finished")
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    PREFILL_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    started: Started
+    prefill: PrefillProgress
+    token: Token
+    finished: Finished
+    def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., prefill: _Optional[_Union[PrefillProgress, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("started", "prefill", "token", "finished")
@@ -135,7 +170,7 @@ class GenerateResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., prefill: _Optional[_Union[PrefillProgress, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("request_id", "model", "model_version", "prompt_tokens", "cached_tokens", "seed", "trace_id", "cache_tier", "cache_miss")
+    __slots__ = ("request_id", "model", "model_version", "prompt_tokens", "cached_tokens", "seed", "trace_id", "cache_tier", "cache_miss", "dropped_messages")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +180,7 @@ class Started(_message.Message):
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     CACHE_TIER_FIELD_NUMBER: _ClassVar[int]
     CACHE_MISS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     model: str
     model_version: str
@@ -154,7 +190,8 @@ class Started(_message.Message):
     trace_id: str
     cache_tier: CacheTier
     cache_miss: CacheMiss
-    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., trace_id: _Optional[str] = ..., cache_tier: _Optional[_Union[CacheTier, str]] = ..., cache_miss: _Optional[_Union[CacheMiss, str]] = ...) -> None: ...
+    dropped_messages: int
+    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., trace_id: _Optional[str] = ..., cache_tier: _Optional[_Union[CacheTier, str]] = ..., cache_miss: _Optional[_Union[CacheMiss, str]] = ..., dropped_messages: _Optional[int] = ...) -> None: ...
 
 class PrefillProgress(_message.Message):
     __slots__ = ("done_tokens", "total_tokens")

@@ -40,6 +40,11 @@ class InferenceStub:
                 request_serializer=openglm_dot_v1_dot_inference__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=openglm_dot_v1_dot_inference__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Resume = channel.unary_stream(
+                '/openglm.v1.Inference/Resume',
+                request_serializer=openglm_dot_v1_dot_inference__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=openglm_dot_v1_dot_inference__pb2.ResumeResponse.FromString,
+                _registered_method=True)
         self.Tokenize = channel.unary_unary(
                 '/openglm.v1.Inference/Tokenize',
                 request_serializer=openglm_dot_v1_dot_inference__pb2.TokenizeRequest.SerializeToString,
@@ -60,6 +65,17 @@ class InferenceServicer:
         """Streams one answer. The first event is Started, the last is Finished, and there is exactly one of each
         unless the call is refused before it starts (then the RPC status says why, with google.rpc details).
         A caller that leaves, by cancelling the call or by its deadline, ends the generation within one engine step.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Takes up a session's last answer where its reader lost it: when the connection broke, or the daemon ended and was
+        started again. The stream begins with Started, as Generate's does, and goes on with the tokens behind `after_token`:
+        first those that were drawn already, then the rest. The text is the one that would have come without the accident.
+        A call that still streams this answer to the same request_id ends with CANCELLED.
+        NOT_FOUND if the session has no such answer; FAILED_PRECONDITION if it can no longer be told as it was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +102,11 @@ def add_InferenceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=openglm_dot_v1_dot_inference__pb2.GenerateRequest.FromString,
                     response_serializer=openglm_dot_v1_dot_inference__pb2.GenerateResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_stream_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=openglm_dot_v1_dot_inference__pb2.ResumeRequest.FromString,
+                    response_serializer=openglm_dot_v1_dot_inference__pb2.ResumeResponse.SerializeToString,
             ),
             'Tokenize': grpc.unary_unary_rpc_method_handler(
                     servicer.Tokenize,
@@ -126,6 +147,33 @@ class Inference:
             '/openglm.v1.Inference/Generate',
             openglm_dot_v1_dot_inference__pb2.GenerateRequest.SerializeToString,
             openglm_dot_v1_dot_inference__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/openglm.v1.Inference/Resume',
+            openglm_dot_v1_dot_inference__pb2.ResumeRequest.SerializeToString,
+            openglm_dot_v1_dot_inference__pb2.ResumeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,26 @@ class SessionsStub:
                 request_serializer=openglm_dot_v1_dot_sessions__pb2.DeleteSessionRequest.SerializeToString,
                 response_deserializer=openglm_dot_v1_dot_sessions__pb2.DeleteSessionResponse.FromString,
                 _registered_method=True)
+        self.ForkSession = channel.unary_unary(
+                '/openglm.v1.Sessions/ForkSession',
+                request_serializer=openglm_dot_v1_dot_sessions__pb2.ForkSessionRequest.SerializeToString,
+                response_deserializer=openglm_dot_v1_dot_sessions__pb2.ForkSessionResponse.FromString,
+                _registered_method=True)
+        self.RewindSession = channel.unary_unary(
+                '/openglm.v1.Sessions/RewindSession',
+                request_serializer=openglm_dot_v1_dot_sessions__pb2.RewindSessionRequest.SerializeToString,
+                response_deserializer=openglm_dot_v1_dot_sessions__pb2.RewindSessionResponse.FromString,
+                _registered_method=True)
+        self.ExportSession = channel.unary_stream(
+                '/openglm.v1.Sessions/ExportSession',
+                request_serializer=openglm_dot_v1_dot_sessions__pb2.ExportSessionRequest.SerializeToString,
+                response_deserializer=openglm_dot_v1_dot_sessions__pb2.ExportSessionResponse.FromString,
+                _registered_method=True)
+        self.ImportSession = channel.stream_unary(
+                '/openglm.v1.Sessions/ImportSession',
+                request_serializer=openglm_dot_v1_dot_sessions__pb2.ImportSessionRequest.SerializeToString,
+                response_deserializer=openglm_dot_v1_dot_sessions__pb2.ImportSessionResponse.FromString,
+                _registered_method=True)
 
 
 class SessionsServicer:
@@ -79,6 +99,35 @@ class SessionsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForkSession(self, request, context):
+        """Begins another session with what this one says up to a place. ALREADY_EXISTS if there is one of the new name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RewindSession(self, request, context):
+        """Takes back what a session says behind a place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportSession(self, request, context):
+        """A session as one file, piece by piece: text, tokens, keys and values. Not encrypted, whatever the daemon's own are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportSession(self, request_iterator, context):
+        """Begins a session with an exported one. ALREADY_EXISTS if there is one of that name, INVALID_ARGUMENT for a file that
+        is not whole. Keys and values are used if they are this box's model's; else they are computed again from the tokens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +145,26 @@ def add_SessionsServicer_to_server(servicer, server):
                     servicer.DeleteSession,
                     request_deserializer=openglm_dot_v1_dot_sessions__pb2.DeleteSessionRequest.FromString,
                     response_serializer=openglm_dot_v1_dot_sessions__pb2.DeleteSessionResponse.SerializeToString,
+            ),
+            'ForkSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkSession,
+                    request_deserializer=openglm_dot_v1_dot_sessions__pb2.ForkSessionRequest.FromString,
+                    response_serializer=openglm_dot_v1_dot_sessions__pb2.ForkSessionResponse.SerializeToString,
+            ),
+            'RewindSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RewindSession,
+                    request_deserializer=openglm_dot_v1_dot_sessions__pb2.RewindSessionRequest.FromString,
+                    response_serializer=openglm_dot_v1_dot_sessions__pb2.RewindSessionResponse.SerializeToString,
+            ),
+            'ExportSession': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportSession,
+                    request_deserializer=openglm_dot_v1_dot_sessions__pb2.ExportSessionRequest.FromString,
+                    response_serializer=openglm_dot_v1_dot_sessions__pb2.ExportSessionResponse.SerializeToString,
+            ),
+            'ImportSession': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportSession,
+                    request_deserializer=openglm_dot_v1_dot_sessions__pb2.ImportSessionRequest.FromString,
+                    response_serializer=openglm_dot_v1_dot_sessions__pb2.ImportSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -181,6 +250,114 @@ class Sessions:
             '/openglm.v1.Sessions/DeleteSession',
             openglm_dot_v1_dot_sessions__pb2.DeleteSessionRequest.SerializeToString,
             openglm_dot_v1_dot_sessions__pb2.DeleteSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/openglm.v1.Sessions/ForkSession',
+            openglm_dot_v1_dot_sessions__pb2.ForkSessionRequest.SerializeToString,
+            openglm_dot_v1_dot_sessions__pb2.ForkSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RewindSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/openglm.v1.Sessions/RewindSession',
+            openglm_dot_v1_dot_sessions__pb2.RewindSessionRequest.SerializeToString,
+            openglm_dot_v1_dot_sessions__pb2.RewindSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/openglm.v1.Sessions/ExportSession',
+            openglm_dot_v1_dot_sessions__pb2.ExportSessionRequest.SerializeToString,
+            openglm_dot_v1_dot_sessions__pb2.ExportSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportSession(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/openglm.v1.Sessions/ImportSession',
+            openglm_dot_v1_dot_sessions__pb2.ImportSessionRequest.SerializeToString,
+            openglm_dot_v1_dot_sessions__pb2.ImportSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

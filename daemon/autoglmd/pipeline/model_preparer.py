@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from autoglmd.errors import DrainingError
+from autoglmd.errors.availability import DrainingError
 from autoglmd.host.amx import amx_is_lent
 from autoglmd.model.bundle import Bundle
 from autoglmd.model.prepare import find_prepared
@@ -74,7 +74,7 @@ class Preparer:
             if self._stopped:
                 raise DrainingError
             # The arguments are our own interpreter and two folders from the configuration; there is no shell.
-            self._child = subprocess.Popen(  # noqa: S603
+            self._child = subprocess.Popen(  # noqa: S603 - see above
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             )
             _offer_to_the_kernel(self._child.pid)

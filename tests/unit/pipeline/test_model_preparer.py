@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from autoglmd.errors import DrainingError
+from autoglmd.errors.availability import DrainingError
 from autoglmd.model.bundle import read_bundle
 from autoglmd.model.device import CPU
 from autoglmd.model.prepare import find_prepared
-from autoglmd.pipeline import preparing
-from autoglmd.pipeline.preparing import Preparer
+from autoglmd.pipeline import model_preparer
+from autoglmd.pipeline.model_preparer import Preparer
 from tests.support.fixture_models import FOLDER
 
 LIMIT_SECONDS = 20.0
@@ -39,7 +39,7 @@ def test_a_copy_that_fits_is_not_made_again(tmp_path: Path, monkeypatch: pytest.
     """No child is started, and nobody is told that one was."""
     begun: list[str] = []
     Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), lambda: begun.append("first"))
-    monkeypatch.setattr(preparing, "COMMAND", ("/nonexistent",))
+    monkeypatch.setattr(model_preparer, "COMMAND", ("/nonexistent",))
     Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), lambda: begun.append("second"))
     assert begun == ["first"]
 
@@ -59,8 +59,8 @@ def test_the_child_is_the_first_that_the_kernel_takes(
     looks = (
         "import pathlib, sys\nfile = pathlib.Path('/proc/self/oom_score_adj')\nwhile int(file.read_text()) < 1000: pass"
     )
-    monkeypatch.setattr(preparing, "COMMAND", child(f"{looks}\nsys.exit('offered')"))
-    monkeypatch.setattr(preparing, "PREPARE_SECONDS", LIMIT_SECONDS)
+    monkeypatch.setattr(model_preparer, "COMMAND", child(f"{looks}\nsys.exit('offered')"))
+    monkeypatch.setattr(model_preparer, "PREPARE_SECONDS", LIMIT_SECONDS)
     Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
     assert caplog.messages == ["loading the bundle as shipped, which takes more memory: offered"]
 
@@ -73,7 +73,7 @@ def test_a_child_that_fails_has_its_last_words_logged(
     text: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And nothing else happens: the bundle is loaded as shipped."""
-    monkeypatch.setattr(preparing, "COMMAND", child(text))
+    monkeypatch.setattr(model_preparer, "COMMAND", child(text))
     with caplog.at_level(logging.WARNING):
         Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
     assert caplog.messages == [f"loading the bundle as shipped, which takes more memory: {reason}"]
@@ -83,15 +83,15 @@ def test_a_child_that_takes_too_long_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And its being late is logged."""
-    monkeypatch.setattr(preparing, "COMMAND", child("import signal; signal.pause()"))
-    monkeypatch.setattr(preparing, "PREPARE_SECONDS", 0.2)
+    monkeypatch.setattr(model_preparer, "COMMAND", child("import signal; signal.pause()"))
+    monkeypatch.setattr(model_preparer, "PREPARE_SECONDS", 0.2)
     Preparer().ensure(BUNDLE, tmp_path / "p", (CPU,), nobody)
     assert "it took more than 0 s" in caplog.text
 
 
 def test_stopping_ends_the_child_and_what_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, with the error that says why; and no other is started."""
-    monkeypatch.setattr(preparing, "COMMAND", child("import signal; signal.pause()"))
+    monkeypatch.setattr(model_preparer, "COMMAND", child("import signal; signal.pause()"))
     spawned = threading.Event()
     popen = subprocess.Popen
 

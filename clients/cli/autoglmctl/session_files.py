@@ -1,0 +1,137 @@
+"""autoglmctl session export and import: a conversation as a file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from autoglmctl import exit_codes
+from autoglmctl.failures import CommandError
+from autoglmctl.invocation import Invocation
+from autoglmctl.options import SessionArgument
+from autoglmctl.quantities import byte_count, counted
+from autoglmctl.terminal import Terminal, is_closed
+
+if TYPE_CHECKING:
+    from openglm import Client, SessionExport
+
+_SUFFIX = ".session"
+# Below that it is there before anybody has read the bar.
+_SHOWN_FROM_BYTES = 8 << 20
+
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+ToFile = Annotated[
+    str | None,
+    typer.Argument(help="Where to; NAME.session here without it, - is standard output.", metavar="FILE"),
+]
+FromFile = Annotated[str, typer.Argument(help="The file; - is standard input.", metavar="FILE")]
+NewName = Annotated[str | None, typer.Argument(help="What to call the session; as the file without.", metavar="NAME")]
+
+
+def export_session(
+    invocation: Invocation, session_id: SessionArgument, file: ToFile = None, *, force: Force = False
+) -> None:
+    """Write a conversation to a file: text, tokens, keys and values, not encrypted.
+
+    The file is for its owner's eyes, and there when it is whole.
+    """
+    path = _path_for(session_id, file, force=force)
+    with invocation.client() as client:
+        if path is None:
+            _write_out(client.export_session(session_id))
+            return
+        with _shown(invocation, client, session_id) as told:
+            size = _saved(client.export_session(session_id), path, told)
+    said = f"Session {session_id} is in {path}, {byte_count(size)}."
+    invocation.show({"session_id": session_id, "file": str(path), "bytes": size}, lambda: (said,))
+
+
+def import_session(invocation: Invocation, file: FromFile, session_id: NewName = None) -> None:
+    """Begin a conversation with an exported one."""
+    name = session_id or Path(file).name.removesuffix(_SUFFIX)
+    if file == "-" and not session_id:
+        raise CommandError("Standard input has no name. Say what to call the session.", exit_codes.USAGE)
+    # gRPC would log with a traceback what our one line says.
+    logging.getLogger("grpc").addHandler(logging.NullHandler())
+    with invocation.client() as client, _opened(file) as source:
+        info = client.import_session(name, source)
+    said = f"Session {name} has {counted(info.turns, 'turn')}, {counted(info.tokens, 'token')}."
+    invocation.show(info, lambda: (said,))
+
+
+def _path_for(session_id: str, file: str | None, *, force: bool) -> Path | None:
+    """`None` for standard output. Raises CommandError for what cannot be written, or not without --force."""
+    if file == "-":
+        _check_stdout()
+        return None
+    path = Path(file if file is not None else _name_for(session_id))
+    if path.is_file() and not force:
+        raise CommandError(f"{path} is there already. Name another file, or replace it with --force.", exit_codes.USAGE)
+    return path
+
+
+def _name_for(session_id: str) -> str:
+    if "/" in session_id or session_id.startswith((".", "-")):
+        raise CommandError(f"Session {session_id!r} cannot give a file its name. Say which FILE.", exit_codes.USAGE)
+    return session_id + _SUFFIX
+
+
+def _check_stdout() -> None:
+    if sys.stdout.isatty():
+        raise CommandError("A session's file is not for a terminal. Redirect standard output.", exit_codes.USAGE)
+    if is_closed(sys.stdout):
+        raise CommandError("Standard output is closed. Say which FILE.", exit_codes.USAGE)
+
+
+def _write_out(pieces: SessionExport) -> None:
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+
+
+def _saved(pieces: SessionExport, path: Path, told: Callable[[int], Any]) -> int:
+    try:
+        return pieces.save(path, told)
+    except OSError as error:
+        _check_ours(error)
+        raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+    with source:
+        yield source
+
+
+@contextmanager
+def _shown(invocation: Invocation, client: Client, session_id: str) -> Iterator[Callable[[int], Any]]:
+    """What to tell how many bytes have come; shows them where it takes long and somebody looks."""
+    terminal: Terminal = invocation.terminal
+    looks = terminal.shows_progress and not invocation.json
+    # What is kept as it was written is about what is sent.
+    total = client.session(session_id).info.disk_bytes if looks else 0
+    if total < _SHOWN_FROM_BYTES:
+        yield lambda _: None
+        return
+    with terminal.progress() as progress:
+        task = progress.add_task("exporting", total=total, note="")
+        yield lambda done: progress.update(task, completed=done, note=byte_count(done))
+
+
+def _check_ours(error: OSError) -> None:
+    """The library's errors may be an OSError, too: a connection's is."""
+    if hasattr(error, "remedy"):
+        raise error
