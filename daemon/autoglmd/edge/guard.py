@@ -57,10 +57,14 @@ class Guard:
             except grpc.aio.AbortError:
                 outcome = _code_name(context)
                 raise
-            except (asyncio.CancelledError, grpc.aio.BaseError):
+            except asyncio.CancelledError:
                 # The caller left, or its deadline passed: nobody is there to be told.
                 outcome = "CANCELLED"
                 raise
+            except grpc.aio.InternalError as error:
+                # The same, seen by a write before gRPC noted it: as such gRPC would log it as an error of ours.
+                outcome = "CANCELLED"
+                raise asyncio.CancelledError from error
             finally:
                 elapsed_ms = round((self._clock.monotonic() - started) * 1e3, 3)
                 log.debug("call", extra={"method": self._method, "code": outcome, "elapsed_ms": elapsed_ms})
