@@ -44,9 +44,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Settings, list[str], 
     return settings, options.only or list(EXPERIMENTS), not options.report_only
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    settings, chosen, measuring = parse()
+    settings, chosen, measuring = parse(arguments)
     store = Store(settings.results, settings.patience_seconds, settings.retakes)
     try:
         _run(settings, store, chosen, measuring)
@@ -57,6 +57,8 @@ def main() -> None:
 def _run(settings: Settings, store: Store, chosen: Sequence[str], measuring: bool) -> None:
     store.check(measuring)
     if measuring:
+        # Experiments put their own scratch beside the models, and one of them may come before any model is made.
+        settings.work.mkdir(parents=True, exist_ok=True)
         for name in chosen:
             EXPERIMENTS[name].measure(settings, store)
     for page, experiments in ((report.README, OF_ENGINES), (report.SESSIONS, OF_SESSIONS)):
