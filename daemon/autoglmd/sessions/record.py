@@ -17,12 +17,13 @@ elsewhere do not open. An end that was cut off looks like one that was torn off.
 import json
 import re
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
+
+from zlib_ng.zlib_ng import crc32
 
 from autoglmd.errors.session import SessionLockedError, SessionNewerError
 from autoglmd.host.disk import OpenFile, Piece
@@ -95,8 +96,8 @@ class RecordWriter:
         text = self._seal.seal(text, _meta_context(self._file, self.mark, start))
         self.mark = _mark_of(text)
         body = self._seal.seal(body, _body_context(self._file, self.mark)) if body else b""
-        head = _HEAD.pack(*start, 0 if self._seal.hides else zlib.crc32(body))
-        self.pieces += (head, _CRC.pack(zlib.crc32(text, zlib.crc32(head))), text, body)
+        head = _HEAD.pack(*start, 0 if self._seal.hides else crc32(body))
+        self.pieces += (head, _CRC.pack(crc32(text, crc32(head))), text, body)
 
 
 def encode(kind: int, meta: dict[str, Any], body: bytes = b"") -> tuple[Piece, ...]:
@@ -147,7 +148,7 @@ def checked_body(file: OpenFile, record: Record, raw: bytes, seal: Seal) -> byte
         return None
     if seal.hides:
         return seal.open(raw, _body_context(file.path.stem, record.mark)) if raw else raw
-    return raw if zlib.crc32(raw) == record.body_crc else None
+    return raw if crc32(raw) == record.body_crc else None
 
 
 def is_body_whole(file: OpenFile, record: Record) -> bool:
@@ -158,7 +159,7 @@ def is_body_whole(file: OpenFile, record: Record) -> bool:
     """
     crc = 0
     for at in range(record.offset, record.end, _PIECE_BYTES):
-        crc = zlib.crc32(file.read(at, min(_PIECE_BYTES, record.end - at)), crc)
+        crc = crc32(file.read(at, min(_PIECE_BYTES, record.end - at)), crc)
     return crc == record.body_crc
 
 
@@ -193,7 +194,7 @@ def _read_record(file: OpenFile, at: int, mark: bytes, seal: Seal, most_meta_byt
 
 
 def _is_whole(head: bytes, text: bytes) -> bool:
-    return _CRC.pack(zlib.crc32(text, zlib.crc32(head[: _HEAD.size]))) == head[_HEAD.size :]
+    return _CRC.pack(crc32(text, crc32(head[: _HEAD.size]))) == head[_HEAD.size :]
 
 
 def _is_one(file: OpenFile, at: int, kind: int) -> bool:

@@ -1,6 +1,6 @@
 """A checksum over what is kept where nothing else would notice a flipped bit."""
 
-import zlib
+from zlib_ng.zlib_ng import crc32
 
 from autoglmd.sessions.seal import Seal
 
@@ -32,4 +32,4 @@ class Summed:
 
 
 def _sum_of(data: bytes, context: bytes) -> bytes:
-    return zlib.crc32(data, zlib.crc32(context)).to_bytes(_SUM_BYTES, "little")
+    return crc32(data, crc32(context)).to_bytes(_SUM_BYTES, "little")
