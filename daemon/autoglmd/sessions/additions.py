@@ -7,18 +7,17 @@ import zstandard
 
 from autoglmd.host.disk import Piece
 from autoglmd.messages.sessions import KvBlock
+from autoglmd.sessions.bodies import STORED
 from autoglmd.sessions.conversation import Conversation, Turn, common_beginning
 from autoglmd.sessions.cut import kv_until
 from autoglmd.sessions.record import Kind, RecordWriter
 
 # More effort buys nothing.
 _COMPRESSION_LEVEL = 1
-# Takes noise as it is: a frame of it is larger by some bytes, and taking it apart is copying.
-_COPYING_LEVEL = -1
 # Keys and values in 8 bits are close to noise. What saves less is not worth what it costs whoever saves and goes on.
 _LEAST_SAVED = 1 / 8
 _SAMPLE_BYTES, _SAMPLE_EVERY = 512, 8192
-Contents = tuple[Kind, dict[str, Any], bytes]
+Contents = tuple[Kind, dict[str, Any], Piece]
 """Kind, meta and body of a record, before it is known how it will be written."""
 
 
@@ -85,12 +84,15 @@ def turn_record(turn: Turn) -> Contents:
 
 def kv_record(block: KvBlock) -> Contents:
     """Keys and values, whole: also those positions of `data` that no longer hold good."""
-    body = zstandard.ZstdCompressor(_level(memoryview(block.data))).compress(block.data)
-    return Kind.KV, {"start": block.start, "tokens": block.tokens, "held": block.held}, body
+    meta = {"start": block.start, "tokens": block.tokens, "held": block.held}
+    data = memoryview(block.data)
+    if _is_noise(data):
+        return Kind.KV, meta | {STORED: True}, data
+    return Kind.KV, meta, zstandard.ZstdCompressor(_COMPRESSION_LEVEL).compress(data)
 
 
-def _level(data: memoryview) -> int:
-    """How much effort to compress is well spent, by samples from all over: layers differ."""
+def _is_noise(data: memoryview) -> bool:
+    """Whether compressing is effort badly spent, by samples from all over: layers differ."""
     sample = b"".join(data[at : at + _SAMPLE_BYTES] for at in range(0, len(data), _SAMPLE_EVERY))
     saved = len(sample) - len(zstandard.ZstdCompressor(_COMPRESSION_LEVEL).compress(sample))
-    return _COMPRESSION_LEVEL if saved >= _LEAST_SAVED * len(sample) else _COPYING_LEVEL
+    return saved < _LEAST_SAVED * len(sample)

@@ -19,6 +19,8 @@ from autoglmd.messages.sessions import KvBlock
 from autoglmd.sessions.record import Record, checked_body, read_raw_body
 from autoglmd.sessions.seal import Seal
 
+STORED = "stored"
+"""In a KV record's meta, true where its body is the keys and values as they are, and no frame of zstd."""
 _MOST_THREADS = 4
 # Fewer are done before a busy box has let a thread begin.
 _LEAST_BYTES = 4 << 20
@@ -56,8 +58,13 @@ def filled(file: OpenFile, blocks: Sequence[Packed], seal: Seal) -> tuple[KvBloc
         return _until_damaged(_in_order(file, blocks, partial(_begun, pool, work), _AHEAD_PER_THREAD * threads))
 
 
-def unpacked(body: bytes | None, size: int) -> bytes | None:
-    """`size` bytes out of a frame that says that it holds as many; `None` if it does not, or is damaged."""
+def unpacked(record: Record, body: bytes | None, size: int) -> bytes | None:
+    """`size` bytes out of a record's body: stored, or in a frame that says that it holds as many.
+
+    `None` if they are others in number, or damaged.
+    """
+    if record.meta.get(STORED) is True:
+        return body if body is not None and len(body) == size else None
     try:
         if body is None or zstandard.frame_content_size(body) != size:
             return None
@@ -111,6 +118,6 @@ def _failed(error: OSError) -> Future[KvBlock | None]:
 
 
 def _filled(file: OpenFile, seal: Seal, each: Packed, raw: bytes) -> KvBlock | None:
-    data = unpacked(checked_body(file, each.record, raw, seal), each.size)
+    data = unpacked(each.record, checked_body(file, each.record, raw, seal), each.size)
     # As a view: those who only remember that a row holds it let it go with the last one who has it.
     return None if data is None else replace(each.block, data=memoryview(data))

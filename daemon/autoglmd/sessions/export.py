@@ -194,7 +194,7 @@ def _blocks(file: OpenFile, found: list[Record], told: Conversation, reader: Rea
 def _data(file: OpenFile, record: Record, size: int) -> memoryview:
     if record.body_bytes > size + size // 64 + _FRAME_BYTES:
         raise ValueError("keys and values that are larger packed than unpacked")
-    data = unpacked(read_body(file, record, Plain()), size)
+    data = unpacked(record, read_body(file, record, Plain()), size)
     _demand(data is not None)
     # As from a session's own file: of plain bytes nobody can tell that they are let go.
     return memoryview(data or b"")

@@ -2,7 +2,7 @@
 
     MODEL   whose session it is, and what the tokens, keys and values behind it are of use to
     TURN    what was said, and its tokens, from a message and a position on; it replaces what was there
-    KV      keys and values of some of them, compressed
+    KV      keys and values of some of them, compressed where that saves something
 
 A turn appends what it added and nothing else. Recovery is reading: a torn end is not read, and the next turn is written
 in its place; damaged keys and values cost the time to compute them again; a damaged turn costs itself and what follows,

@@ -88,19 +88,21 @@ class RecordWriter:
         self.mark = mark
         self.pieces: list[Piece] = []
 
-    def add(self, kind: int, meta: dict[str, Any], body: bytes = b"") -> None:
+    def add(self, kind: int, meta: dict[str, Any], body: Piece = b"") -> None:
         """One more record."""
         text = json.dumps(meta, ensure_ascii=False, separators=(",", ":")).encode()
         sizes = (len(text) + self._seal.overhead, len(body) + self._seal.overhead if body else 0)
         start = (MAGIC, _version_of(self._seal), kind, *sizes)
         text = self._seal.seal(text, _meta_context(self._file, self.mark, start))
         self.mark = _mark_of(text)
-        body = self._seal.seal(body, _body_context(self._file, self.mark)) if body else b""
+        # What is not encrypted is written from where it lies.
+        if body and self._seal.hides:
+            body = self._seal.seal(body, _body_context(self._file, self.mark))
         head = _HEAD.pack(*start, 0 if self._seal.hides else crc32(body))
         self.pieces += (head, _CRC.pack(crc32(text, crc32(head))), text, body)
 
 
-def encode(kind: int, meta: dict[str, Any], body: bytes = b"") -> tuple[Piece, ...]:
+def encode(kind: int, meta: dict[str, Any], body: Piece = b"") -> tuple[Piece, ...]:
     """The pieces of one record that is not encrypted, for what leaves this box."""
     writer = RecordWriter(Plain(), "")
     writer.add(kind, meta, body)

@@ -24,7 +24,7 @@ class Seal(Protocol):
     def overhead(self) -> int:
         """By how many bytes `seal` lengthens what it is given."""
 
-    def seal(self, data: bytes, context: bytes) -> bytes:
+    def seal(self, data: bytes | memoryview, context: bytes) -> bytes:
         """Bytes to be written. Sealed twice, the same bytes look like others."""
 
     def open(self, data: bytes, context: bytes) -> bytes | None:
@@ -43,10 +43,10 @@ class Plain:
     hides = False
     overhead = 0
 
-    def seal(self, data: bytes, context: bytes) -> bytes:
+    def seal(self, data: bytes | memoryview, context: bytes) -> bytes:
         """The same bytes."""
         del context
-        return data
+        return bytes(data)
 
     def open(self, data: bytes, context: bytes) -> bytes | None:
         """The same bytes."""

@@ -40,7 +40,7 @@ class Sealed:
             raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
         self._sealing, self._naming, self._blinding = (_derived(key, use) for use in ("sealing", "names", "lookups"))
 
-    def seal(self, data: bytes, context: bytes) -> bytes:
+    def seal(self, data: bytes | memoryview, context: bytes) -> bytes:
         """See `Seal`."""
         salt, nonce = os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
         key = self._key_of(salt)

@@ -49,9 +49,9 @@ def test_what_was_taken_back_does_not_leave_the_box() -> None:
     data = bytes(range(40))
     cut = replace(SAID, blocks=(KvBlock(0, 3, 10, data),))
     (*_, (kind, meta, body), _end) = apart(packed(cut))
-    assert (kind, meta) == (Kind.KV, {"start": 0, "tokens": 3, "held": 3})
+    assert (kind, meta) == (Kind.KV, {"start": 0, "tokens": 3, "held": 3, "stored": True})
     # Two tensors, each with one head, two bytes wide.
-    assert zstandard.ZstdDecompressor().decompress(body) == data[:6] + data[20:26]
+    assert body == data[:6] + data[20:26]
     unknown = replace(cut, model=replace(LAYOUT, kv="laid out somehow"))
     assert [kind for kind, _, _ in apart(packed(unknown))] == [Kind.MODEL, Kind.TURN, Kind.END]
 
@@ -196,11 +196,23 @@ def frame_that_says(size: int, data: bytes = b"") -> bytes:
 )
 def test_a_frame_that_holds_other_than_the_served_model_says_is_refused(body: bytes) -> None:
     """Before it is unpacked: a small file may hold what no memory does."""
-    parts = apart(packed(SAID))
-    assert parts[2][1] == {"start": 0, "tokens": 4, "held": 4}
-    parts[2] = (Kind.KV, parts[2][1], body)
     with pytest.raises(InvalidArgumentError, match="no whole session"):
-        taken(together(parts))
+        taken(with_kv({"start": 0, "tokens": 4, "held": 4}, body))
+
+
+@pytest.mark.parametrize(("stored", "count"), [(True, 15), (True, 17), (True, 0), (1, 16), ("true", 16), (None, 16)])
+def test_stored_bytes_are_as_many_as_the_served_model_says_and_called_so(stored: object, count: int) -> None:
+    """And nothing is called stored but by the one word for it."""
+    with pytest.raises(InvalidArgumentError, match="no whole session"):
+        taken(with_kv({"start": 0, "tokens": 4, "held": 4, "stored": stored}, bytes(count)))
+
+
+def with_kv(meta: dict[str, object], body: bytes) -> bytes:
+    """A file that was well but for its keys and values."""
+    parts = apart(packed(SAID))
+    assert parts[2][1] == {"start": 0, "tokens": 4, "held": 4, "stored": True}
+    parts[2] = (Kind.KV, meta, body)
+    return together(parts)
 
 
 def test_the_size_of_keys_and_values_is_not_the_files_to_say() -> None:
