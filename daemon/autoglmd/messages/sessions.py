@@ -1,6 +1,7 @@
 """What is kept of conversations, and where."""
 
-from dataclasses import dataclass, replace
+import secrets
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 
@@ -79,12 +80,15 @@ class KvBlock:
         tokens: positions that hold good, from the first on.
         held: positions in `data`, at least `tokens`.
         data: tensor by tensor, each [kv_heads, held, width].
+        stamp: which computing they come from; two blocks with the same `start`, `held` and `stamp` have the same data.
+            0: nobody knows.
     """
 
     start: int
     tokens: int
     held: int
     data: bytes | memoryview
+    stamp: int = field(default=0, compare=False)
 
     @property
     def stop(self) -> int:
@@ -94,3 +98,13 @@ class KvBlock:
     def until(self, stop: int) -> "KvBlock":
         """The same, holding good before `stop` alone."""
         return self if stop >= self.stop else replace(self, tokens=max(0, stop - self.start))
+
+    def is_in(self, other: "KvBlock") -> bool:
+        """Whether all that holds good here does in the other one, with the same data."""
+        same = (self.start, self.held, self.stamp) == (other.start, other.held, other.stamp)
+        return same and self.tokens <= other.tokens
+
+
+def new_stamp() -> int:
+    """A stamp that no other computing has, of this daemon or any other."""
+    return secrets.randbits(62) + 1

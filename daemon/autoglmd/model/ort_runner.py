@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 
 from autoglmd.errors.model import ModelCorruptError
-from autoglmd.messages.sessions import KvBlock
+from autoglmd.messages.sessions import KvBlock, new_stamp
 from autoglmd.model.attention_kernel import attention_kernel, scratch_bytes
 from autoglmd.model.bundle import Bundle
 from autoglmd.model.device import DeviceChoice, choose_device
@@ -174,7 +174,8 @@ class OrtRunner:
         """See ModelRunner.read_kv."""
         held = self._kv.read(row, cuts)
         places = zip(pairwise(cuts), held, strict=True)
-        return tuple(KvBlock(start, stop - start, stop - start, data) for (start, stop), data in places)
+        stamp = new_stamp()
+        return tuple(KvBlock(start, stop - start, stop - start, data, stamp) for (start, stop), data in places)
 
     def write_kv(self, row: int, blocks: Sequence[KvBlock]) -> None:
         """See ModelRunner.write_kv."""

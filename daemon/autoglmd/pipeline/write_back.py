@@ -110,7 +110,8 @@ class WriteBack:
             others = sum(each.kv_bytes for other, each in self._waiting.items() if other != key)
             is_too_much = bool(others) and others + kv_bytes > self._limit
             if is_too_much:
-                conversation, kv_bytes = replace(conversation, blocks=()), 0
+                # Their places stay: others that the file has there do not belong to it any more.
+                conversation, kv_bytes = conversation.without_data(), 0
             new = Waiting(conversation, kv_bytes, text_bytes, now, is_new=conversation.turns <= 1)
             self._waiting[key] = new.in_place_of(self._waiting.get(key))
             lost = self._lose_what_is_too_much(key)
@@ -128,12 +129,12 @@ class WriteBack:
         """A conversation that waits to be saved."""
         with self._changed:
             waiting = self._waiting.get(key)
-            return None if waiting is None else waiting.conversation
+            return None if waiting is None else waiting.conversation.readable()
 
     def unsaved_of(self, tenant: str) -> tuple[Conversation, ...]:
         """A tenant's conversations that wait to be saved."""
         with self._changed:
-            return tuple(each.conversation for key, each in self._waiting.items() if key.tenant == tenant)
+            return tuple(each.conversation.readable() for key, each in self._waiting.items() if key.tenant == tenant)
 
     def forget(self, key: SessionKey) -> None:
         """Save nothing of a session any more. If it is being saved, that is waited for."""

@@ -1,6 +1,7 @@
 """What is written to a session's file: the records that a turn adds, or all of them."""
 
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import zstandard
@@ -27,24 +28,40 @@ class Addition:
 
     Attributes:
         kv_tokens: positions of those that hold keys and values.
-        kept: how many keys and values of what was there before stay of use.
+        told: what the file holds then, without data. It may have more keys and values than it was given.
         mark: what the next record is bound to.
     """
 
     pieces: tuple[Piece, ...]
     kv_tokens: int
-    kept: int
+    told: Conversation
     mark: bytes
 
 
 def addition(before: Conversation, after: Conversation, writer: RecordWriter) -> Addition:
     """The records that make the one conversation the other; none if it is that already.
 
-    Where the first has another model, or fewer of the keys and values than it should, those are made up for.
+    Where the first has another model, or fewer of the keys and values than it should, or others, those are made up for.
+    Of blocks that the second one has without data, those that the first one has as well stay, and no others.
     """
     if before.model != after.model:
         writer.add(*opening(after))
     told = before.of(after.model)
+    then = replace(after, blocks=told.blocks_until(_add_turn(told, after, writer)))
+    lacking = _lacking(then.blocks, after.blocks)
+    new = tuple(takewhile(lambda block: block.data, lacking))
+    for block in new:
+        writer.add(*kv_record(block))
+    if lacking and not new and lacking[0].start < then.kv_tokens:
+        # What is there was computed otherwise, and what is wanted is not to be had: the file is to hold neither.
+        writer.add(Kind.KV, {"start": lacking[0].start, "tokens": 0, "held": 0})
+    kept = then.blocks_until(lacking[0].start) if lacking else then.blocks
+    then = replace(then, blocks=(*kept, *new)).without_data()
+    return Addition(tuple(writer.pieces), sum(block.held for block in new), then, writer.mark)
+
+
+def _add_turn(told: Conversation, after: Conversation, writer: RecordWriter) -> int:
+    """Write what was said that the one has and the other has not. Returns up to where keys and values stay."""
     start, first = common_beginning(told.ids, after.ids), common_beginning(told.messages, after.messages)
     if start == len(after.ids) < len(told.ids):
         # Cut short: what only those who went on have computed goes as well.
@@ -54,11 +71,13 @@ def addition(before: Conversation, after: Conversation, writer: RecordWriter) ->
     is_said = turn.number == told.turns and start == len(told.ids) and first == len(told.messages)
     if turn.ids or turn.messages or not is_said:
         writer.add(*turn_record(turn))
-    new = [block for block in after.blocks if block.stop > min(start, told.kv_tokens)]
-    for block in new:
-        writer.add(*kv_record(block))
-    written = sum(block.held for block in new)
-    return Addition(tuple(writer.pieces), written, min(start, told.kv_tokens), writer.mark)
+    return start
+
+
+def _lacking(there: tuple[KvBlock, ...], wanted: tuple[KvBlock, ...]) -> tuple[KvBlock, ...]:
+    """Those from the first on that is not there."""
+    pairs = zip(wanted, there, strict=False)
+    return wanted[sum(1 for _ in takewhile(lambda pair: pair[0].is_in(pair[1]), pairs)) :]
 
 
 def whole(conversation: Conversation, writer: RecordWriter) -> Addition:
@@ -85,6 +104,8 @@ def turn_record(turn: Turn) -> Contents:
 def kv_record(block: KvBlock) -> Contents:
     """Keys and values, whole: also those positions of `data` that no longer hold good."""
     meta = {"start": block.start, "tokens": block.tokens, "held": block.held}
+    if block.stamp:
+        meta["stamp"] = block.stamp
     data = memoryview(block.data)
     if _is_noise(data):
         return Kind.KV, meta | {STORED: True}, data

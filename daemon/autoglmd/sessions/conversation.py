@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from autoglmd.messages.generation import Message
 from autoglmd.messages.sessions import KvBlock, SessionKey
@@ -168,13 +169,19 @@ class Conversation:
         """With the places of keys and values, and not themselves."""
         return replace(self, blocks=tuple(replace(block, data=b"") for block in self.blocks))
 
+    def readable(self) -> "Conversation":
+        """Without such places."""
+        return replace(self, blocks=tuple(takewhile(lambda block: block.data, self.blocks)))
+
     def takes(self, block: KvBlock) -> bool:
         """Whether keys and values are of use here: behind a gap, or past the tokens, they are not."""
         is_sound = 0 <= block.start <= self.kv_tokens and 0 < block.tokens <= block.held
         return is_sound and block.stop <= len(self.ids)
 
     def having(self, block: KvBlock) -> "Conversation":
-        """With keys and values from `block.start` on, if it takes them."""
+        """With keys and values from `block.start` on, if it takes them; with none from there on, if it holds none."""
+        if block.held == 0 and block.start >= 0:
+            return replace(self, blocks=_until(self.blocks, block.start))
         if not self.takes(block):
             return self
         return replace(self, blocks=(*_until(self.blocks, block.start), block))

@@ -17,7 +17,7 @@ from typing import Any
 from autoglmd.errors.request import InvalidArgumentError
 from autoglmd.errors.session import SessionLockedError
 from autoglmd.host.disk import OpenFile, Piece
-from autoglmd.messages.sessions import KvBlock, SessionKey
+from autoglmd.messages.sessions import KvBlock, SessionKey, new_stamp
 from autoglmd.sessions.additions import kv_record, opening, turn_record
 from autoglmd.sessions.bodies import unpacked
 from autoglmd.sessions.conversation import Conversation, ModelMark, Turn, TurnMark
@@ -175,7 +175,7 @@ def _blocks(file: OpenFile, found: list[Record], told: Conversation, reader: Rea
     """Keys and values, without a gap, if they are a served model's; whose else they are is not even read."""
     is_ours = reader is not None and reader.mark == told.model
     blocks: list[KvBlock] = []
-    start = 0
+    start, stamp = 0, new_stamp()
     for record in (each for each in found if each.kind == Kind.KV):
         tokens = record.meta["tokens"]
         is_next = type(tokens) is int and record.meta["start"] == start and tokens == record.meta["held"]
@@ -183,7 +183,7 @@ def _blocks(file: OpenFile, found: list[Record], told: Conversation, reader: Rea
             raise ValueError("keys and values of nothing that was said")
         if is_ours and reader is not None and start + tokens <= reader.context_tokens:
             data = _data(file, record, tokens * reader.mark.kv_bytes_per_token)
-            blocks.append(KvBlock(start, tokens, tokens, data))
+            blocks.append(KvBlock(start, tokens, tokens, data, stamp))
         else:
             # Nobody will read it, and a file that is damaged is refused all the same.
             _demand(is_body_whole(file, record))

@@ -2,7 +2,7 @@
 
     MODEL   whose session it is, and what the tokens, keys and values behind it are of use to
     TURN    what was said, and its tokens, from a message and a position on; it replaces what was there
-    KV      keys and values of some of them, compressed where that saves something
+    KV      keys and values of some of them, compressed where that saves something; or from where on there are none
 
 A turn appends what it added and nothing else. Recovery is reading: a torn end is not read, and the next turn is written
 in its place; damaged keys and values cost the time to compute them again; a damaged turn costs itself and what follows,
@@ -168,13 +168,14 @@ class _Fold:
             case Kind.TURN if self.conversation is not None:
                 self.conversation = self.conversation.after(turn_of(meta))
             case Kind.KV if self.conversation is not None:
-                self._take_kv(KvBlock(int(meta["start"]), int(meta["tokens"]), int(meta["held"]), b""), record)
+                self._take_kv(block_of(meta), record)
 
     def _take_kv(self, block: KvBlock, record: Record) -> None:
         self.kv_tokens += block.held
-        if self.conversation is not None and self.conversation.takes(block):
+        if self.conversation is not None:
+            if self.conversation.takes(block):
+                self.kv[block.start] = record
             self.conversation = self.conversation.having(block)
-            self.kv[block.start] = record
 
     def _begin(self, meta: dict[str, Any]) -> None:
         key = SessionKey(str(meta["tenant"]), str(meta["session"]))
@@ -187,6 +188,11 @@ class _Fold:
         begun = self.conversation or Conversation(key, model, created, created)
         self.conversation = replace(begun.of(model), is_foreign=bool(meta.get("foreign", False)))
         self.kv.clear()
+
+
+def block_of(meta: dict[str, Any]) -> KvBlock:
+    """A KV record's meta, without the data. Raises KeyError, TypeError or ValueError for what is none."""
+    return KvBlock(int(meta["start"]), int(meta["tokens"]), int(meta["held"]), b"", int(meta.get("stamp", 0)))
 
 
 def turn_of(meta: dict[str, Any]) -> Turn:

@@ -165,10 +165,8 @@ class SessionStore:
             end = (
                 before.end if is_sure and not added.pieces else self._files.disk.append(path, before.end, added.pieces)
             )
-        if conversation.kv_tokens >= added.kept:
-            kv_tokens = written + added.kv_tokens
-            self._remember(Found(conversation.without_data(), end, False, kv_tokens, added.mark))
-        entry = entry_of(path.name, conversation, end, max(added.kept, conversation.kv_tokens))
+        self._remember(Found(added.told, end, False, written + added.kv_tokens, added.mark))
+        entry = entry_of(path.name, conversation, end, added.told.kv_tokens)
         self._note(entry, beginnings_of(conversation))
 
     def delete(self, key: SessionKey) -> bool:
