@@ -1,10 +1,11 @@
 """A file without a name, for what is on its way: nobody finds it, and it is gone when its holder is."""
 
+import contextlib
 import errno
 import os
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,13 @@ class Spool:
         self._file: IO[bytes] | None = None
         self._closed = False
         self.size = 0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep it open while the block runs, for what is brought to be put into it. Raises OSError: it is closed."""
+        with self._lock:
+            self._check_open()
+            yield
 
     def append(self, pieces: Iterable[Piece]) -> None:
         """Put pieces behind what there is. Raises OSError."""
@@ -62,9 +70,12 @@ class Spool:
                 self._file.close()
             self._file = None
 
-    def _opened(self) -> IO[bytes]:
+    def _check_open(self) -> None:
         if self._closed:
             raise OSError(errno.EBADF, "nobody waits for it any more")
+
+    def _opened(self) -> IO[bytes]:
+        self._check_open()
         if self._file is None:
             self._folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=self._folder, suffix=PARTIAL, buffering=0)  # noqa: SIM115 - see close

@@ -218,9 +218,7 @@ class Journalling:
         try:
             with self._changed:
                 batch = [(entry, entry.addition) for entry in going]
-            self._places.journal().add(
-                replace(addition, file=self._places.file_of(entry.answer.key)) for entry, addition in batch
-            )
+            written = self._added(batch)
         except Exception as error:  # noqa: BLE001 - see below
             # Also a defect of ours must not end the thread. Said once, not with each try.
             if not self._is_refused:
@@ -228,7 +226,45 @@ class Journalling:
             return None
         if self._is_refused:
             log.info("answers are journalled again")
+        return written
+
+    def _added(self, batch: Batch) -> Batch:
+        """All of it; without what cannot be written for what it is itself, which must not keep the others from it."""
+        try:
+            self._add(batch)
+        except OSError:
+            raise
+        except Exception as error:
+            written = [each for each in batch if self._can_add(each)]
+            if not written:
+                # Then it may be something else, as memory, and all of it is tried again later.
+                raise
+            self._give_up([entry for entry, _ in batch if all(entry is not other for other, _ in written)], error)
+            return written
         return batch
+
+    def _can_add(self, each: tuple[OpenAnswer, Addition]) -> bool:
+        """Try one by itself. Raises OSError."""
+        try:
+            self._add([each])
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever all of them together raised
+            return False
+        return True
+
+    def _add(self, batch: Batch) -> None:
+        """All or none."""
+        self._places.journal().add(
+            replace(addition, file=self._places.file_of(entry.answer.key)) for entry, addition in batch
+        )
+
+    def _give_up(self, entries: list[OpenAnswer], error: Exception) -> None:
+        with self._changed:
+            for entry in entries:
+                log.error("an answer cannot be journalled, and not be taken up", exc_info=error)
+                if self._entries.get(entry.answer.key) is entry:
+                    del self._entries[entry.answer.key]
 
     def _finish(self, written: Batch | None) -> None:
         with self._changed:

@@ -98,8 +98,13 @@ class SessionDesk:
         return await self._kept(told)
 
     async def _spooled(self, key: SessionKey, spool: Spool) -> None:
+        def loaded() -> Conversation:
+            # Whose caller has left takes memory all the same, and so the place.
+            with spool.held():
+                return self._moves.whole(key)
+
         # What was said does not change: its session is free while it is packed, and gone from memory when it is.
-        told = await self._changed((key,), "export-session", lambda: self._moves.whole(key))
+        told = await self._changed((key,), "export-session", loaded)
         await self._calls.apart("export-session", lambda: self._moves.export(told, spool))
 
     async def _kept(self, told: Conversation) -> SessionInfo:

@@ -43,7 +43,8 @@ class Addition:
 
     Attributes:
         file: the name of its session's file.
-        begun: the answer, where the journal does not have it; whatever it had of that session goes.
+        begun: the answer, where the journal may not have it. What it had of an earlier one goes; of the same one, that
+            is taken up, what the session was made to remember stays.
         start: place of `ids[0]` in the answer.
         ids: tokens that were drawn.
         end: how and when it ended, where that is new.
@@ -140,11 +141,7 @@ class Journal(Database):
 
     def _add(self, database: sqlite3.Connection, new: Addition) -> None:
         if new.begun is not None:
-            database.execute("DELETE FROM drawn WHERE file = ?", (new.file,))
-            head = self._seal.seal(packed(new.begun), _head_context(new.file))
-            tenant = self._blind(new.begun.key.tenant)
-            row = (new.file, tenant, new.begun.begun, None, None, new.begun.size, head, None, None)
-            database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            self._begin(database, new.file, new.begun)
         if new.ids:
             self._add_ids(database, new)
         if new.end is not None:
@@ -152,6 +149,22 @@ class Journal(Database):
             database.execute("UPDATE answers SET reason = ?, ended = ? WHERE file = ?", (reason.value, at, new.file))
         if new.turn is not None:
             self._add_turn(database, new.file, new.turn)
+
+    def _begin(self, database: sqlite3.Connection, file: str, answer: Answer) -> None:
+        # All that was drawn comes with it, in one piece.
+        database.execute("DELETE FROM drawn WHERE file = ?", (file,))
+        head = packed(answer)
+        if self._has_head(database, file, head):
+            # Taken up: until it is told again, what was remembered of it may be nowhere else.
+            return
+        head = self._seal.seal(head, _head_context(file))
+        row = (file, self._blind(answer.key.tenant), answer.begun, None, None, answer.size, head, None, None)
+        database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def _has_head(self, database: sqlite3.Connection, file: str, head: bytes) -> bool:
+        row = database.execute("SELECT head FROM answers WHERE file = ?", (file,)).fetchone()
+        is_there = row is not None and isinstance(row[0], bytes)
+        return is_there and self._seal.open(row[0], _head_context(file)) == head
 
     def _add_turn(self, database: sqlite3.Connection, file: str, turn: Turn) -> None:
         text = json.dumps(asdict(turn), ensure_ascii=False, separators=(",", ":")).encode()

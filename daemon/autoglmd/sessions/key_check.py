@@ -15,8 +15,9 @@ from autoglmd.errors.base import ConfigError, HostError
 from autoglmd.errors.session import SessionError
 from autoglmd.host.disk import Disk
 from autoglmd.sessions.contents import KEY_CHECK, remove_all_else, session_files
+from autoglmd.sessions.last_turns import save_last_turns
 from autoglmd.sessions.record import is_sealed, records
-from autoglmd.sessions.seal import Seal
+from autoglmd.sessions.seal import Plain, Seal
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def take_key(folder: Path, seal: Seal, disk: Disk) -> None:
     """As `check_key`; and a folder that lacks its key check is given one.
 
     Raises:
-        ConfigError: it is not. Nothing was touched.
+        ConfigError: it is not. Nothing was touched, but that a turn which only the journal had has a file now.
         HostError: the disk does not tell, or takes nothing.
     """
     with _told_by(folder):
@@ -51,6 +52,11 @@ def take_key(folder: Path, seal: Seal, disk: Disk) -> None:
         if not seal.hides or _fits(_key_check(folder, disk), seal):
             return
         if next(session_files(folder), None) is None:
+            # A daemon that was killed may have told what only its journal has, with this key or in the clear. Then the
+            # folder is not empty after all.
+            for each in (seal, Plain()):
+                save_last_turns(folder, each, disk)
+            _check(folder, seal, disk)
             _begin(folder, seal, disk)
         else:
             log.warning("%s is broken or lost and is made again: a conversation opens with the key", folder / KEY_CHECK)

@@ -160,6 +160,27 @@ def test_a_defect_of_ours_does_not_end_the_thread(open_rig: Open) -> None:
     assert rig.thread.is_whole
 
 
+def test_an_answer_that_cannot_be_written_keeps_no_other_from_the_journal(
+    open_rig: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is given up, and said; those of the same commit are all there, and so is what they say later."""
+    rig = open_rig()
+    rig.journal.gate.clear()
+    rig.thread.begin(answer(SessionKey("local", "first")))
+    assert rig.journal.reached.wait(LIMIT_SECONDS)
+    # Half of a surrogate pair is no text that UTF-8 could hold.
+    broken = answer(OTHER, text="\ud83d")
+    for each in (broken, answer()):
+        rig.thread.begin(each)
+    with caplog.at_level(logging.ERROR, journalling.__name__):
+        rig.journal.gate.set()
+        rig.wait_written()
+        rig.thread.drew(KEY, 0, 7)
+        rig.wait_written(7)
+    assert rig.thread.find(OTHER) is None
+    assert [record.message for record in caplog.records] == ["an answer cannot be journalled, and not be taken up"]
+
+
 def test_a_box_without_memory_for_a_batch_journals_it_later(open_rig: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread stays, or the watchdog would kill every answer; and nobody waits for it in vain."""
     rig = open_rig()

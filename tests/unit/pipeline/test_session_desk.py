@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoglmd.config.rooms import SessionsConfig
-from autoglmd.errors.availability import UnavailableError
+from autoglmd.errors.availability import TransfersBusyError, UnavailableError
 from autoglmd.errors.session import SessionError, SessionNotFoundError
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.disk import Disk, Piece
@@ -17,7 +17,10 @@ from autoglmd.messages.sessions import SessionKey
 from autoglmd.pipeline import disk_calls
 from autoglmd.pipeline.session_book import SessionBook, open_sessions
 from autoglmd.pipeline.session_desk import SessionDesk
+from autoglmd.pipeline.session_moves import SessionMoves
+from autoglmd.pipeline.transfers import EACH_AT_ONCE
 from autoglmd.sessions.catalog import Catalog
+from autoglmd.sessions.conversation import Conversation
 from autoglmd.sessions.journal import Journal
 from autoglmd.sessions.store import SessionStore
 from tests.support.conversations import KEY, MODEL, empty, grown
@@ -184,6 +187,33 @@ async def test_a_session_is_free_while_its_file_is_packed(book: SessionBook, mon
     assert not book.leases.is_taken(KEY)
     gate.set()
     assert await exporting
+
+
+async def test_an_export_that_nobody_waits_for_has_its_place_until_its_session_is_loaded(
+    book: SessionBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who asks and leaves, again and again, has any number of conversations in memory at once."""
+    reached, gate, original = threading.Semaphore(0), threading.Event(), SessionMoves.whole
+
+    def whole(moves: SessionMoves, key: SessionKey) -> Conversation:
+        reached.release()
+        assert gate.wait(LIMIT_SECONDS)
+        return original(moves, key)
+
+    monkeypatch.setattr(SessionMoves, "whole", whole)
+    desk = desk_of(book)
+    for number in range(EACH_AT_ONCE):
+        leaving = asyncio.ensure_future(anext(desk.exported(SessionKey(KEY.tenant, str(number)))))
+        assert await asyncio.to_thread(reached.acquire, timeout=LIMIT_SECONDS)
+        leaving.cancel()
+        await asyncio.wait((leaving,))
+    with pytest.raises(TransfersBusyError):
+        await anext(desk.exported(KEY))
+    gate.set()
+    for thread in threading.enumerate():
+        if thread.name in ("export-session", "close-spool"):
+            await asyncio.to_thread(thread.join, LIMIT_SECONDS)
+    assert await anext(desk.exported(KEY))
 
 
 async def test_who_waits_for_a_change_on_a_disk_that_hangs_is_sent_away(

@@ -187,6 +187,21 @@ def test_a_turn_that_is_nowhere_but_in_the_journal_is_kept_where_there_is_no_ses
     assert found.conversation.messages == made.messages
 
 
+def test_a_turn_that_only_a_journal_in_the_clear_has_keeps_a_daemon_with_a_new_key_out(tmp_path: Path) -> None:
+    """The folder is not empty, though no session has a file yet; what to do is said, and nothing is lost."""
+    key = SessionKey("local", "new")
+    made = told_on(open_store(tmp_path, seal=PLAIN), empty(key))
+    OPEN.pop().close()
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="not encrypted, and a key is configured"):
+            open_store(tmp_path, seal=SEALED)
+    assert change_key(tmp_path, PLAIN, SEALED, Disk()) == 1
+    found = open_store(tmp_path, seal=SEALED).load(key, MODEL)
+    OPEN.pop().close()
+    assert isinstance(found, Found)
+    assert found.conversation.messages == made.messages
+
+
 def test_a_folder_that_a_daemon_has_is_refused(tmp_path: Path) -> None:
     """It would write beside us, with its key."""
     open_store(tmp_path, seal=SEALED)

@@ -96,6 +96,18 @@ def test_what_is_remembered_of_an_answer_is_found_with_it(tmp_path: Path) -> Non
     assert journal.turn(FILE) is None
 
 
+def test_what_is_remembered_stays_when_the_answer_is_taken_up_by_another_daemon(tmp_path: Path) -> None:
+    """A kill before it is told again would cost the turn; what was drawn since is found behind what was known."""
+    opened(tmp_path).add([begun(answer(begun=5.0)), drawn(0, 1), drawn(1, 2), Addition(FILE, None, 2, (), turn=TURN)])
+    journal = opened(tmp_path)
+    found = journal.find(FILE, KEY)
+    assert found is not None
+    journal.add([Addition(FILE, found, 0, found.drawn)])
+    journal.add([drawn(2, 3)])
+    assert opened(tmp_path).turn(FILE) == TURN
+    assert opened(tmp_path).find(FILE, KEY) == replace(found, drawn=(1, 2, 3))
+
+
 def test_a_turn_that_is_nowhere_else_stays_for_longer(tmp_path: Path) -> None:
     """A box may be without power for days."""
     journal = opened(tmp_path)
