@@ -13,7 +13,7 @@ STUBS := clients/python/openglm/v1
 PROTOC := $(BIN)/python -m grpc_tools.protoc -Iproto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-build run serve test test-build check lint types imports proto proto-check docs docs-check \
+.PHONY: help setup setup-dev setup-build run serve test test-build test-systemd check lint types imports proto proto-check docs docs-check \
 	glm-small eval bench wheel test-wheel clean
 
 help: ## list the targets
@@ -59,11 +59,14 @@ serve: $(VENV)/.run ## keep the daemon in the foreground
 	@mkdir -p $(RUN_DIR)
 	$(BIN)/autoglmd serve --socket $(SOCKET) --state-dir var/state --log-format text
 
-test: $(VENV)/.dev ## every test but those that need the [build] extra
-	$(BIN)/python -m pytest -m "not build"
+test: $(VENV)/.dev ## every test but those that need the [build] extra or a systemd of their own
+	$(BIN)/python -m pytest -m "not build and not systemd"
 
 test-build: $(VENV)/.build ## the tests that need the [build] extra
 	$(BIN)/python -m pytest -m build
+
+test-systemd: wheel ## the service under a real systemd (root; Debian's systemd-container and mmdebstrap)
+	$(BIN)/python -m pytest -m systemd
 
 check: lint types imports proto-check docs-check ## everything that needs no running
 

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from autoglmd.host.amx import amx_withheld
 from benchmarks.process import ROOT
 from benchmarks.settings import GLM_SMALL, GLM_SMALL_CHECKPOINT, Settings
 
@@ -66,6 +65,7 @@ def _source(settings: Settings, shape: str, kind: str) -> str | Path:
 
 
 def _fits(bundle: Path, prepared: Path) -> bool:
+    from autoglmd.host.amx import amx_withheld
     from autoglmd.model.bundle import read_bundle
     from autoglmd.model.device import CPU
 

@@ -22,7 +22,7 @@ from benchmarks.markdown import table
 from benchmarks.process import MeasurementError
 from benchmarks.sessions import serial_daemon
 from benchmarks.sessions.returning import Returned, serve_all
-from benchmarks.settings import TINY, Settings
+from benchmarks.settings import GLM_SMALL, TINY, Settings
 from benchmarks.spread import Spread, paired_ratio
 from benchmarks.store import Result, Store
 from benchmarks.verdict import at_least
@@ -54,8 +54,8 @@ class Sizes:
 
 
 FULL, QUICK = Sizes(200, 4, 1, 8), Sizes(24, 2, 1, 4)
-TINY_PASSES = 5
-"""Its requests are so short that one pass says little."""
+SHORT_PASSES = 5
+"""Of a small model's sessions: its requests are so short that one pass says little."""
 
 
 class ReturningSessions:
@@ -110,12 +110,13 @@ _NOTE = (
 
 
 def _shapes(settings: Settings) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((settings.own_shape, TINY)))
+    """A model whose steps take nearly all of the time, and the embedded one, whose steps are short."""
+    return (TINY,) if settings.own_shape == TINY else (settings.own_shape, GLM_SMALL)
 
 
 def _sizes(settings: Settings, shape: str) -> Sizes:
     sizes = QUICK if settings.quick else FULL
-    return replace(sizes, passes=TINY_PASSES) if shape == TINY else sizes
+    return replace(sizes, passes=SHORT_PASSES) if shape in (TINY, GLM_SMALL) else sizes
 
 
 def _measure(settings: Settings, shape: str, threads: int, turn: tuple[str, int]) -> Result:

@@ -84,3 +84,7 @@ class Rig:
 def name_of(key: SessionKey) -> str:
     """Its session's file."""
     return f"{key.session_id}.session"
+
+
+OpenRig = Callable[..., Rig]
+"""Opens a rig over a test's folder; see `tests/unit/pipeline/conftest.py`."""

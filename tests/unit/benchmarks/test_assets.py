@@ -9,6 +9,7 @@ import pytest
 from benchmarks import assets
 from benchmarks.__main__ import parse
 from benchmarks.convert.onnx_folder import calibration
+from benchmarks.process import ROOT
 from benchmarks.settings import GLM_SMALL, GLM_SMALL_CHECKPOINT, QUICK_ROUNDS, TINY, Settings
 from tests.support.fixture_models import copy_bundle
 
@@ -21,6 +22,12 @@ def test_a_made_model_is_not_made_again(tmp_path: Path) -> None:
     made = assets.path(settings, SHAPE, "groups64-kv8")
     made.mkdir(parents=True)
     assert assets.need(settings, SHAPE, "groups64-kv8") == made
+
+
+def test_peers_make_their_models_without_what_is_ours() -> None:
+    """Their interpreter has no autoglmd, and no onnxruntime."""
+    lacking = "import sys; sys.modules.update(autoglmd=None, onnxruntime=None); import benchmarks.assets"
+    subprocess.run([sys.executable, "-c", lacking], cwd=ROOT, check=True)
 
 
 def test_prepared_models_lie_where_the_daemon_looks(tmp_path: Path) -> None:
