@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from benchmarks import assets
 from benchmarks.contenders import PER_TOKEN_KV8
@@ -92,6 +93,8 @@ class ReturningSessions:
             "of serial time: prepare",
             "send",
             "save",
+            "cores used: serial",
+            "decoupled",
             "at most",
         ]
         return [Section(self.title, f"{_NOTE}\n\n{table(header, rows)}", (_plot(settings, store),))]
@@ -104,8 +107,9 @@ _NOTE = (
     "are in the kernel's page cache. *Serial* is the same daemon wired by the benchmark so that its engine stands "
     "still between two steps while others work, one after the other: *prepare* (reading, decompressing, template, "
     "tokenizer), *send* (until a step's tokens are detokenized and with gRPC), *save* (compressing, writing, syncing). "
-    "Shares are of the serial run's time; *at most* is what the ratio could be if all of that took no time at all. "
-    "With 2 compute threads on two cores there is no core to spare for it; with 1 there is one."
+    "Shares are of the serial run's time. *Cores used* are the processor's seconds of daemon and clients over the "
+    "run's: of two cores that are busy already nobody gains a third. *At most* is what the ratio could be if nothing "
+    "but the steps were left, or all cores were busy all the time, whichever is less."
 )
 
 
@@ -131,13 +135,14 @@ def _measure(settings: Settings, shape: str, threads: int, turn: tuple[str, int]
         os.sync()
         choice = EngineChoice(rows=ROWS, context_tokens=1024, threads=threads)
         with daemon(settings, assets.need(settings, shape, PER_TOKEN_KV8.kind), choice, home=home) as running:
+            before = _cpu_seconds(running.pid)
             done = asyncio.run(_serve_passes(running.socket, sizes, number))
-            facts = running.facts()
+            cpu, facts = _cpu_seconds(running.pid) - before, running.facts()
         told = home.folder / serial_daemon.DONE
         shares = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
     if done.tiers["unspecified"]:
         raise MeasurementError(f"{done.tiers['unspecified']} sessions were not found again; remove {pristine}")
-    result = {**_told(done), "chores": shares, "sizes": asdict(sizes)}
+    result = {**_told(done), "cpu": cpu, "cores": os.cpu_count(), "chores": shares, "sizes": asdict(sizes)}
     print(f"  {result}", flush=True)
     return {**result, "facts": facts}
 
@@ -164,6 +169,11 @@ def _need_sessions(settings: Settings, shape: str, sizes: Sizes) -> Path:
         asyncio.run(serve_all(running.socket, first, CLIENTS, sizes.answer))
     partial.rename(made)
     return made
+
+
+def _cpu_seconds(pid: int) -> float:
+    """What the daemon and we, its clients, have taken of the cores so far."""
+    return sum(sum(psutil.Process(each).cpu_times()[:2]) for each in (pid, os.getpid()))
 
 
 async def _serve_passes(address: str, sizes: Sizes, seed: int) -> Returned:
@@ -195,8 +205,16 @@ def _row(store: Store, prefix: str, title: str) -> list[str]:
         *(Spread.of(values).text(1) for values in rates),
         at_least(paired_ratio(rates[1], rates[0]), GOAL).text,
         *(f"{share.median:.1f} %" for share in shares.values()),
+        *(
+            f"{Spread.of([each['cpu'] / each['seconds'] for each in results]).median:.2f}"
+            for results in (serial, decoupled)
+        ),
         f"{most.median:.2f}",
     ]
+
+
+def _cores_used(results: Sequence[Result]) -> str:
+    return f"{Spread.of([result['cpu'] / result['seconds'] for result in results]).median:.2f}"
 
 
 def _plot(settings: Settings, store: Store) -> Bars:
@@ -215,5 +233,6 @@ def _plot(settings: Settings, store: Store) -> Bars:
 
 
 def _at_most(result: Result) -> float:
-    """What the ratio could be: the whole time over what is left of it for the steps."""
-    return float(result["seconds"] / (result["seconds"] - sum(result["chores"].values())))
+    """What the ratio could be: with nothing but the steps left, and with all cores busy all the time."""
+    steps = result["seconds"] - sum(result["chores"].values())
+    return float(result["seconds"] / max(steps, result["cpu"] / result["cores"]))

@@ -126,7 +126,7 @@ class Daemon:
             clock=self._clock,
             router=self._router,
             book=self._book,
-            past_bytes=self._config.sessions.memory_bytes,
+            past_bytes=self._config.sessions.past_bytes,
             cores=read_facts().cores,
             prepared=prepared,
             preparer=self._preparer,

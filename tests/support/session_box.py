@@ -47,7 +47,7 @@ class Box:
             SystemClock(),
             router,
             self.book,
-            1 << 20,
+            sessions.past_bytes,
             1,
             folder,
             Preparer(),

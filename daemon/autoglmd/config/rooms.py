@@ -108,6 +108,9 @@ class ModelConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
 
 
+_LEAST_PAST_BYTES = 64 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class SessionsConfig:
     """[sessions]: conversations that outlive their requests, and the daemon."""
@@ -162,6 +165,11 @@ class SessionsConfig:
         "Encrypt conversations on disk with the key in this file, which `autoglmd make-session-key` makes. Unset: with "
         "systemd's credential `autoglmd.session-key`, or not at all.",
     )
+
+    @property
+    def past_bytes(self) -> int:
+        """Of conversations that are ready for a row, at most. They are read ahead also where none stays in memory."""
+        return max(self.memory_bytes, _LEAST_PAST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from autoglmd.model.graph_io import (
 from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows
 from autoglmd.model.onnx_file import read_graph, shortage
 from autoglmd.model.runner import Ids, Logits, ModelSpec
-from autoglmd.model.self_check import try_once
+from autoglmd.model.self_check import first_line, try_once
 from autoglmd.model.short_prefills import ShortPrefills
 
 _MAX_BINDINGS = 128
@@ -259,6 +259,8 @@ def _load_session(options: RunnerOptions) -> ort.InferenceSession:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
+    # Between two steps its threads would wait busily, on cores that others need (docs/decisions/spinning.md).
+    settings.add_session_config_entry("session.force_spinning_stop", "1")
     # What fails comes as an exception. A line of onnxruntime's own would be neither JSON nor tell whose request it was.
     settings.log_severity_level = 4
     if options.prepared:
@@ -266,7 +268,7 @@ def _load_session(options: RunnerOptions) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(options.graph), settings, providers=list(options.device.providers))
     except Exception as error:
-        why = _short_weights(options.graph) or _first_line(error)
+        why = _short_weights(options.graph) or first_line(error)
         raise ModelCorruptError(
             f"{options.graph} cannot be loaded: {why} Copy the bundle again, or build it anew."
         ) from error
@@ -284,10 +286,6 @@ def _lost(wanted: DeviceChoice, got: DeviceChoice) -> str:
     if wanted.providers[0] == got.providers[0]:
         return ""
     return f"{wanted.providers[0]} is installed and does not start here; running on {got.providers[0]} instead."
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
 
 
 def available_providers() -> tuple[str, ...]:

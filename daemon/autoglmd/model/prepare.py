@@ -34,6 +34,7 @@ from autoglmd.host.files import locked_directory, replacing_directory
 from autoglmd.model.bundle import Bundle, weights_bytes
 from autoglmd.model.device import CPU
 from autoglmd.model.reduced_range import copy_reduced, needs_reducing, saturates
+from autoglmd.model.self_check import first_line
 
 KEY_FILE = "prepared.json"
 GRAPH_FILE = "model.onnx"
@@ -179,8 +180,7 @@ def _save_optimized(graph: Path, target: Path) -> None:
     try:
         ort.InferenceSession(str(graph), settings, providers=[CPU])
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:300]
-        raise ModelCorruptError(f"{graph} cannot be prepared; onnxruntime says: {reason}") from error
+        raise ModelCorruptError(f"{graph} cannot be prepared; onnxruntime says: {first_line(error)}") from error
 
 
 def _check_space(bundle: Bundle, folder: Path) -> None:

@@ -33,7 +33,7 @@ def try_once(runner: ModelRunner, bundle: Bundle, *, chooses: bool) -> None:
     except Exception as error:
         raise ModelUnsupportedError(
             f"{bundle.graph}: its attention cannot continue a KV row in place (GroupQueryAttention can). "
-            f"Build it with `autoglmctl model build`. onnxruntime says: {_first_line(error)}"
+            f"Build it with `autoglmctl model build`. onnxruntime says: {first_line(error)}"
         ) from error
     if not (np.isfinite(told).all() and np.isfinite(logits).all()):
         raise ModelCorruptError(
@@ -50,7 +50,7 @@ def try_once(runner: ModelRunner, bundle: Bundle, *, chooses: bool) -> None:
     except Exception as error:
         raise ModelUnsupportedError(
             f"{bundle.graph} cannot compute position {context}; genai_config.json says {bundle.context_tokens}. Lower "
-            f"engine.context_tokens, or build the model anew. onnxruntime says: {_first_line(error)}"
+            f"engine.context_tokens, or build the model anew. onnxruntime says: {first_line(error)}"
         ) from error
 
 
@@ -75,5 +75,6 @@ def rows_are_independent(runner: ModelRunner) -> bool:
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What onnxruntime says, without its stack."""
     return str(error).strip().splitlines()[0][:300]

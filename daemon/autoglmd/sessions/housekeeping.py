@@ -1,7 +1,7 @@
 """What keeps the sessions' folder in order: the catalog as the files are, and no more files than may be."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from autoglmd.host.disk import PARTIAL
 from autoglmd.messages.sessions import CacheMiss, SessionKey
 from autoglmd.sessions import log as session_log
 from autoglmd.sessions.beginnings import beginnings_of
-from autoglmd.sessions.catalog import Catalog, Entry, Kept, entry_of
+from autoglmd.sessions.catalog import Catalog, Entry, Kept, Usage, entry_of
 from autoglmd.sessions.contents import session_files
 from autoglmd.sessions.expiry import SteadyClock
 from autoglmd.sessions.files import SessionFiles
@@ -62,12 +62,14 @@ class Housekeeping:
         def could_remove(entry: Entry, why: CacheMiss = CacheMiss.EVICTED) -> bool:
             return not is_in_use(entry.key) and self._could_remove(self._files.path_of(entry.key), why)
 
-        oldest = self.oldest
-        held = sum(each.bytes for each in catalog.usage().values())
+        # Asked for as seldom as can be: this runs behind each save.
+        oldest, usage = self.oldest, catalog.usage()
+        held = sum(each.bytes for each in usage.values())
         self._quarantine.tidy(held + self._quarantine.held_bytes - self._bounds.disk_bytes, oldest)
         expired = sum(could_remove(entry, CacheMiss.EXPIRED) for entry in catalog.unused_since(oldest))
         room = replace(self._bounds, disk_bytes=max(0, self._bounds.disk_bytes - self._quarantine.held_bytes))
-        evicted = Surplus(catalog, room, could_remove).remove()
+        surplus = Surplus(catalog, catalog.usage() if expired else usage, room, could_remove)
+        evicted = surplus.remove()
         catalog.forget_reasons(oldest)
 
         def is_saved(file: str, at: float) -> bool:
@@ -76,7 +78,7 @@ class Housekeeping:
 
         ended, broken_off = self._clock.oldest_kept(_ENDED_SECONDS), self._clock.oldest_kept(_BROKEN_OFF_SECONDS)
         self._files.journal.tidy(ended, broken_off, is_saved)
-        self._count(expired, evicted)
+        self._count(surplus.usage, expired, evicted)
         return expired + evicted
 
     def reconcile(self) -> int:
@@ -107,18 +109,17 @@ class Housekeeping:
             catalog.forget(file)
         self._files.beginnings.refresh()
         self._times_filled = catalog.times_begun
-        self._count()
+        self._count(catalog.usage())
         return differed + len(known)
 
     def keep_aside(self, path: Path) -> None:
         """Keep a damaged file for whoever may want to look at it: another is about to be written. Raises OSError."""
         self._quarantine.keep(path)
 
-    def _count(self, expired: int = 0, evicted: int = 0) -> None:
-        usage = self._files.catalog.usage().values()
+    def _count(self, usage: Mapping[str, Usage], expired: int = 0, evicted: int = 0) -> None:
         self.kept = Kept(
-            sum(each.sessions for each in usage),
-            sum(each.bytes for each in usage),
+            sum(each.sessions for each in usage.values()),
+            sum(each.bytes for each in usage.values()),
             self.kept.expired + expired,
             self.kept.evicted + evicted,
         )

@@ -32,7 +32,12 @@ CREATE TABLE IF NOT EXISTS answers (
     file TEXT PRIMARY KEY, tenant TEXT, begun REAL, ended REAL, reason TEXT, size INTEGER, head BLOB,
     told_at REAL, turn BLOB
 );
+CREATE INDEX IF NOT EXISTS by_time ON answers (ended, begun, size);
 CREATE TABLE IF NOT EXISTS drawn (file TEXT, start INTEGER, ids BLOB, PRIMARY KEY (file, start)) WITHOUT ROWID;
+"""
+# As Row.is_old has it.
+_LOOK = """
+SELECT TOTAL(size), TOTAL(CASE WHEN ended IS NULL THEN begun < ? ELSE ended < ? END) FROM answers INDEXED BY by_time
 """
 _SELECT_ROWS = f"SELECT {', '.join(Row._fields)} FROM answers"  # noqa: S608 - our own column names
 
@@ -126,12 +131,16 @@ class Journal(Database):
             return row.told_at is not None and not is_saved(row.file, row.told_at)
 
         with self.using() as database:
+            database.execute("DELETE FROM drawn WHERE file NOT IN (SELECT file FROM answers)")
+            # All that there mostly is to do behind a save.
+            held, old_ones = database.execute(_LOOK, (begun_before, ended_before)).fetchone()
+            if held <= self._most_bytes and not old_ones:
+                return
             rows = [Row(*row) for row in database.execute(_SELECT_ROWS)]
             old = {row for row in rows if row.is_old(ended_before, begun_before) and not is_alone(row)}
             too_much = surplus((row for row in rows if row not in old), self._most_bytes, is_alone)
             for row in (*old, *too_much):
                 _drop(database, row.file)
-            database.execute("DELETE FROM drawn WHERE file NOT IN (SELECT file FROM answers)")
 
     def broken_off(self) -> int:
         """How many answers have no end, and can be taken up."""

@@ -5,7 +5,7 @@ most gives up its longest unused. So a tenant loses nothing to others before it 
 the disk is soon the one that takes most, and evicts itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from autoglmd.sessions.catalog import Catalog, Entry, Usage
@@ -41,29 +41,33 @@ class Bounds:
 class Surplus:
     """Finds what must go, one session after another."""
 
-    def __init__(self, catalog: Catalog, bounds: Bounds, remove: Callable[[Entry], bool]) -> None:
+    def __init__(
+        self, catalog: Catalog, usage: Mapping[str, Usage], bounds: Bounds, remove: Callable[[Entry], bool]
+    ) -> None:
         """Look at what there is.
 
         Args:
             catalog: of all sessions.
+            usage: what they take; see Catalog.usage.
             bounds: what they may take.
             remove: removes a session. False: it stays for now, and another must go in its place.
         """
         self._bounds = bounds
         self._remove = remove
         self._catalog = catalog
-        self._usage = catalog.usage()
+        self.usage = dict(usage)
+        """What is left."""
         self._unused: dict[str, Iterator[Entry]] = {}
 
     def remove(self) -> int:
         """Remove what is too much. Returns how many went. Raises OSError."""
         went = 0
-        for tenant in tuple(self._usage):
-            while self._bounds.exceeds(self._usage[tenant]) and self._gave_up_one(tenant):
+        for tenant in tuple(self.usage):
+            while self._bounds.exceeds(self.usage[tenant]) and self._gave_up_one(tenant):
                 went += 1
-        able = set(self._usage)
-        while able and sum(each.bytes for each in self._usage.values()) > self._bounds.disk_bytes:
-            most = max(able, key=lambda tenant: self._usage[tenant].bytes)
+        able = set(self.usage)
+        while able and sum(each.bytes for each in self.usage.values()) > self._bounds.disk_bytes:
+            most = max(able, key=lambda tenant: self.usage[tenant].bytes)
             if self._gave_up_one(most):
                 went += 1
             else:
@@ -75,7 +79,7 @@ class Surplus:
         unused = self._unused.setdefault(tenant, self._catalog.unused_of(tenant))
         for entry in unused:
             if self._remove(entry):
-                usage = self._usage[tenant]
-                self._usage[tenant] = Usage(usage.bytes - entry.bytes, usage.sessions - 1)
+                usage = self.usage[tenant]
+                self.usage[tenant] = Usage(usage.bytes - entry.bytes, usage.sessions - 1)
                 return True
         return False

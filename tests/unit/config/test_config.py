@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autoglmd.config.reading import load_config, parse_config
-from autoglmd.config.rooms import Config, ServerConfig
+from autoglmd.config.rooms import Config, ServerConfig, SessionsConfig
 from autoglmd.errors.base import ConfigError
 
 
@@ -222,3 +222,9 @@ def test_a_parsed_table_gives_the_same_as_its_file(tmp_path: Path) -> None:
     """load_config is reading and parse_config."""
     from_table: Config = parse_config({"engine": {"rows": 3}}, "test")
     assert from_table == load_config(written(tmp_path, "[engine]\nrows = 3"))
+
+
+def test_conversations_are_read_ahead_also_where_none_stay_in_memory() -> None:
+    """Without, each would wait until the one before it has a row: half of the rows of a small model stood empty."""
+    assert SessionsConfig(memory_bytes=0).past_bytes == 64 << 20
+    assert SessionsConfig(memory_bytes=1 << 30).past_bytes == 1 << 30
