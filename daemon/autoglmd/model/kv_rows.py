@@ -26,6 +26,12 @@ _COPY_GRAPH = (
 )
 
 
+# Linux's, since 5.14; Python names it since 3.14.
+_POPULATE_WRITE = 23
+# What is less than so many pages in one piece is as fast touched one by one.
+_LEAST_PAGES = 16
+
+
 @dataclass(frozen=True, slots=True)
 class KvTensor:
     """One KV input of the graph and the output that continues it."""
@@ -84,8 +90,23 @@ class HostKvRows:
 
     def write(self, row: int, blocks: Sequence[KvBlock]) -> None:
         """Put blocks back to their positions."""
+        if blocks:
+            self._commit(row, min(block.start for block in blocks), max(block.stop for block in blocks))
         for block in blocks:
             _scatter(block, [buffer[row, :, block.start : block.stop] for buffer in self._buffers])
+
+    def _commit(self, row: int, start: int, stop: int) -> None:
+        """Have the kernel commit what positions take all at once: page by page it takes three times as long."""
+        for memory, buffer in zip(self._mappings, self._buffers, strict=True):
+            token_bytes = buffer.strides[2]
+            if (stop - start) * token_bytes < _LEAST_PAGES * mmap.PAGESIZE:
+                continue
+            for head in range(buffer.shape[1]):
+                first = row * buffer.strides[0] + head * buffer.strides[1] + start * token_bytes
+                at = first - first % mmap.PAGESIZE
+                # A kernel that does not know how commits each page when it is written.
+                with contextlib.suppress(OSError):
+                    memory.madvise(_POPULATE_WRITE, at, first + (stop - start) * token_bytes - at)
 
     def rest(self) -> None:
         """Give the pages back to the kernel; the addresses stay, and read as zeros until they are written again."""

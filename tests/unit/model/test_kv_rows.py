@@ -3,6 +3,7 @@
 import ctypes
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from autoglmd.messages.sessions import KvBlock
+from autoglmd.model import kv_rows
 from autoglmd.model.device import CPU
 from autoglmd.model.kv_rows import DeviceKvRows, HostKvRows, KvTensor
 
@@ -98,6 +100,25 @@ def test_host_rows_are_kept_from_huge_pages() -> None:
     bounds = [tuple(int(end, 16) for end in region.split(" ", 1)[0].split("-")) for region in regions]
     (ours,) = [region for region, (low, high) in zip(regions, bounds, strict=True) if low <= address < high]
     assert "nh" in ours.rpartition("VmFlags:")[2].split()
+
+
+def test_what_blocks_take_is_committed_before_they_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, which is much faster, and no more than that; a kernel that refuses makes no difference."""
+    tensor = KvTensor("k", "p", np.dtype(np.int8), 8, 1024)
+    rows = HostKvRows((tensor,), 2, 16384)
+    block = KvBlock(100, 2000, 2000, bytes(2000 * tensor.bytes_per_token))
+    with monkeypatch.context() as held:
+        held.setattr(kv_rows, "_scatter", lambda *_: None)
+        before = psutil.Process().memory_info().rss
+        rows.write(1, (block,))
+        taken = psutil.Process().memory_info().rss - before
+    assert len(block.data) <= taken < len(block.data) + (4 << 20)
+    monkeypatch.setattr(kv_rows, "_POPULATE_WRITE", 9999)
+    rows.rest()
+    rows.write(1, (replace(block, data=b"\7" * len(block.data)),))
+    assert (rows._buffers[0][1, :, 100:2100] == 7).all()
+    assert not rows._buffers[0][1, :, :100].any()
+    assert not rows._buffers[0][1, :, 2100:].any()
 
 
 def test_resting_gives_the_memory_back_and_keeps_the_addresses() -> None:
