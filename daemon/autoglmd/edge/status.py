@@ -123,7 +123,7 @@ def _details(error: AutoglmError) -> Iterator[Message]:
             field=error.field, description=_bounded(error.description), reason=error.code
         )
         yield error_details_pb2.BadRequest(field_violations=[violation])
-    if isinstance(error, QueueFullError):
+    if isinstance(error, QueueFullError | TransfersBusyError):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(error.retry_after_seconds * 1e9))
         yield retry

@@ -33,6 +33,8 @@ class TransfersBusyError(CapacityError):
             f"{limit} sessions are being exported or imported, which is the limit. Try again when one is done."
         )
         self.limit = limit
+        # Nobody knows how long a reader takes; a place is asked for cheaply.
+        self.retry_after_seconds = 1.0
 
 
 class UnavailableError(AutoglmError):

@@ -11,6 +11,7 @@ from autoglmd.errors.availability import (
     ModelFailedError,
     ModelNotReadyError,
     QueueFullError,
+    TransfersBusyError,
     UnavailableError,
 )
 from autoglmd.errors.base import AutoglmError
@@ -60,6 +61,13 @@ def test_an_error_carries_its_numbers_by_name() -> None:
     assert info.metadata == {"waiting": "64", "limit": "32", "retry_after_seconds": "0.5"}
     assert detail(status, error_details_pb2.RetryInfo).retry_delay.ToSeconds() == 0
     assert detail(status, error_details_pb2.RetryInfo).retry_delay.nanos == 500_000_000
+
+
+def test_who_finds_no_place_for_a_sessions_file_is_told_when_to_come_back() -> None:
+    """Clients wait and ask again by that alone."""
+    status = status_of(TransfersBusyError(2))
+    assert status.code == code_pb2.RESOURCE_EXHAUSTED
+    assert detail(status, error_details_pb2.RetryInfo).retry_delay.ToSeconds() == 1
 
 
 def test_an_invalid_argument_names_field_and_remedy() -> None:
