@@ -50,7 +50,7 @@ async def test_an_answer_that_was_cancelled_stays_so(open_box: Open) -> None:
     box = open_box()
     stream = box.gateway.generate(box.request("hello", "s", max_tokens=400, request_id="r"))
     events = [await anext(stream), await anext(stream)]
-    assert box.gateway.cancel("r")
+    assert box.gateway.cancel("r", "local")
     events += [event async for event in stream]
     assert end_of(events).reason is FinishReason.CANCELLED
     before = said(box)
@@ -142,7 +142,7 @@ async def test_an_answer_is_taken_up_under_its_own_name_and_can_be_cancelled(ope
     stream = box.gateway.resume(asked)
     first = await anext(stream)
     assert started([first]).request_id == "r"
-    assert box.gateway.cancel("r")
+    assert box.gateway.cancel("r", "local")
     events = [event async for event in stream]
     assert end_of(events).reason is FinishReason.CANCELLED
 

@@ -171,7 +171,7 @@ async def test_one_who_waits_for_a_session_can_be_cancelled(open_box: Open) -> N
     second = asyncio.create_task(box.ask("more", "s", request_id="second"))
     third = asyncio.create_task(box.ask("most", "s"))
     await asyncio.sleep(0)
-    assert box.gateway.cancel("second")
+    assert box.gateway.cancel("second", "local")
     finished = (await second)[-1]
     assert isinstance(finished, Finished)
     assert finished.reason is FinishReason.CANCELLED

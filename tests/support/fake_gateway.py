@@ -95,7 +95,7 @@ class FakeGateway:
         if self.end is not None and not self.script:
             yield self.end
 
-    def cancel(self, request_id: str) -> bool:
+    def cancel(self, request_id: str, tenant: str | None) -> bool:
         """True for a request that came through."""
         self.cancelled.append(request_id)
         return any(request.request_id == request_id for request in self.requests)

@@ -57,9 +57,9 @@ class GatedJournal(Journal):
 class Rig:
     """A thread over a journal that obeys the test."""
 
-    def __init__(self, folder: Path, seconds: float = 0.005) -> None:
+    def __init__(self, folder: Path, seconds: float = 0.005, retry_seconds: float = 0.005) -> None:
         self.journal = GatedJournal(folder / "journal.sqlite")
-        self.thread = Journalling(Places(lambda: self.journal, name_of, lambda: NOW), seconds, retry_seconds=0.005)
+        self.thread = Journalling(Places(lambda: self.journal, name_of, lambda: NOW), seconds, retry_seconds)
         self.thread.start()
 
     def written(self, key: SessionKey = KEY) -> Answer | None:

@@ -12,6 +12,7 @@ from autoglmd.edge.requests import (
     CallFacts,
     cancelled_request_id,
     generation_request,
+    known_tenant,
     model_name,
     resumption_request,
     tokenize_prompt,
@@ -61,10 +62,11 @@ class InferenceServicer:
         return tokenize_response(tokens)
 
     async def cancel(
-        self, request: inference_pb2.CancelRequest, _context: grpc.aio.ServicerContext
+        self, request: inference_pb2.CancelRequest, context: grpc.aio.ServicerContext
     ) -> inference_pb2.CancelResponse:
-        """Mark a running request as cancelled."""
-        return inference_pb2.CancelResponse(cancelled=self._gateway.cancel(cancelled_request_id(request)))
+        """Mark a running request of the caller's as cancelled."""
+        request_id, tenant = cancelled_request_id(request), known_tenant(lambda: tenant_of(context))
+        return inference_pb2.CancelResponse(cancelled=self._gateway.cancel(request_id, tenant))
 
     def _facts(self, context: grpc.aio.ServicerContext) -> CallFacts:
         arrived, trace_id = self._clock.monotonic(), current_scope().trace_id

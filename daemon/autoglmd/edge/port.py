@@ -40,8 +40,8 @@ class GatewayPort(Protocol):
         """
         ...
 
-    def cancel(self, request_id: str) -> bool:
-        """Mark a running request as cancelled. False: there is none of that id."""
+    def cancel(self, request_id: str, tenant: str | None) -> bool:
+        """Mark a tenant's running request as cancelled. False: it has none of that id."""
         ...
 
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokens:

@@ -68,15 +68,15 @@ def generation_request(request: inference_pb2.GenerateRequest, call: CallFacts) 
         arrived=call.arrived,
         trace_id=call.trace_id,
         session=SessionKey(call.tenant(), session_name(request.session_id)) if request.session_id else None,
-        tenant=_tenant(call),
+        tenant=known_tenant(call.tenant),
         overflow=_overflow(request),
     )
 
 
-def _tenant(call: CallFacts) -> str | None:
+def known_tenant(tenant: Callable[[], str]) -> str | None:
     """Whose request it is, if that can be told. Without a session nothing is lost where it cannot."""
     try:
-        return call.tenant()
+        return tenant()
     except NotSupportedError:
         return None
 

@@ -69,11 +69,13 @@ class RowContents:
 
     def put(self, row: int, blocks: Sequence[KvBlock]) -> None:
         """These blocks are in a row now, and nothing is known of what lies behind them."""
+        held = list(self._rows[row])
         for block in blocks:
-            self.cut(row, block.start)
-            content = self._rows[row]
-            if block.start == (content[-1].stop if content else 0):
-                self._rows[row] = (*content, *content_of((block,)))
+            while held and held[-1].stop > block.start:
+                held += cut((held.pop(),), block.start)
+            if block.start == (held[-1].stop if held else 0):
+                held += content_of((block,))
+        self._rows[row] = tuple(held)
 
     def copy(self, source: int, target: int, length: int) -> None:
         """The first positions of a row are in another as well."""

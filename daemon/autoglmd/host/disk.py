@@ -61,9 +61,12 @@ class Disk:
         """Put `pieces` behind the first `at` bytes of a file, in place of whatever lies there, durably.
 
         If it raises, the first `at` bytes are as they were; behind them there may be a torn piece, which the next
-        `append` replaces. Returns the file's size.
+        `append` replaces. Without pieces it makes durable what is there, the name included. Returns the file's size.
         """
-        return self._at(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, at, pieces)
+        end = self._at(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, at, pieces)
+        if not pieces:
+            self._sync_folder(path.parent)
+        return end
 
     @contextlib.contextmanager
     def reading(self, path: Path) -> Iterator["OpenFile"]:
@@ -142,7 +145,13 @@ class Disk:
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
         for each in reversed(missing):
             each.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
-            self._sync_folder(each.parent)
+            try:
+                self._sync_folder(each.parent)
+            except OSError:
+                # So that the next try syncs it as well.
+                with contextlib.suppress(OSError):
+                    each.rmdir()
+                raise
 
     def _sync_folder(self, folder: Path) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -55,12 +55,18 @@ class OpenRequest:
         """As the client knows it."""
         return self.job.request.request_id
 
+    @property
+    def tenant(self) -> str | None:
+        """Whose request it is; `None` where nobody knows."""
+        request = self.job.request
+        return request.tenant if request.session is None else request.session.tenant
+
 
 class Admission:
     """Lets requests in until the daemon drains. Each `enter` is paired with one `leave`."""
 
     def __init__(self) -> None:
-        self._open: dict[str, OpenRequest] = {}
+        self._open: dict[tuple[str, str | None], OpenRequest] = {}
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -91,26 +97,27 @@ class Admission:
         """
         if self._draining:
             raise DrainingError
-        if not entry.place and self.find(entry.request_id) is not None:
+        if not entry.place and self.find(entry.request_id, entry.tenant) is not None:
             raise RequestIdInUseError(entry.request_id)
         try:
             entry.served.line.enter()
         except QueueFullError:
             self.refused += 1
             raise
-        self._open[entry.place or entry.request_id] = entry
+        self._open[_place_of(entry)] = entry
         self._empty.clear()
 
     def leave(self, entry: OpenRequest) -> None:
         """A request has ended."""
         entry.served.line.leave(entry.stream.row_seconds)
-        del self._open[entry.place or entry.request_id]
+        del self._open[_place_of(entry)]
         if not self._open:
             self._empty.set()
 
-    def find(self, request_id: str) -> OpenRequest | None:
-        """Who is in under this id, if anybody is: the last who came."""
-        return next((entry for entry in reversed(self.everyone) if entry.request_id == request_id), None)
+    def find(self, request_id: str, tenant: str | None) -> OpenRequest | None:
+        """Which of a tenant's requests is in under this id, if one is: the last that came."""
+        name = (request_id, tenant)
+        return next((entry for entry in reversed(self.everyone) if (entry.request_id, entry.tenant) == name), None)
 
     def readers(self, asked: ResumptionRequest) -> tuple[OpenRequest, ...]:
         """Who reads the answer that is asked for by its request's id, or waits for it."""
@@ -126,3 +133,8 @@ class Admission:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), limit_seconds)
         return self.everyone
+
+
+def _place_of(entry: OpenRequest) -> tuple[str, str | None]:
+    """What it is known by here: its request's id, or a place of its own where others may read the same answer."""
+    return entry.place or entry.request_id, entry.tenant

@@ -131,9 +131,9 @@ class Gateway:
         finally:
             self._close(entry)
 
-    def cancel(self, request_id: str) -> bool:
+    def cancel(self, request_id: str, tenant: str | None) -> bool:
         """See GatewayPort.cancel."""
-        entry = self.admission.find(request_id)
+        entry = self.admission.find(request_id, tenant)
         if entry is not None:
             self._end(entry, FinishReason.CANCELLED)
         return entry is not None

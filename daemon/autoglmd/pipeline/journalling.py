@@ -57,7 +57,7 @@ class Journalling:
         self._entries: dict[SessionKey, OpenAnswer] = {}
         self._next_at = 0.0
         self._is_refused = False
-        self._at_work = False
+        self._at_work: frozenset[SessionKey] = frozenset()
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
 
@@ -149,7 +149,7 @@ class Journalling:
     def forget(self, key: SessionKey) -> None:
         """Drop a session's answer. If it is being written, that is waited for. Raises OSError: it is still there."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._at_work)
+            self._changed.wait_for(lambda: key not in self._at_work)
             self._entries.pop(key, None)
         self._places.journal().forget(self._places.file_of(key))
 
@@ -190,9 +190,10 @@ class Journalling:
             while True:
                 now = time.monotonic()
                 if any(self._is_due(entry, now) for entry in self._entries.values()):
-                    self._at_work = True
                     # Whoever is behind goes along: it costs no commit of its own.
-                    return [entry for entry in self._entries.values() if entry.is_new or entry.is_behind]
+                    going = [entry for entry in self._entries.values() if entry.is_new or entry.is_behind]
+                    self._at_work = frozenset(entry.answer.key for entry in going)
+                    return going
                 if self._stopping:
                     return None
                 self._changed.wait(self._rest(now))
@@ -236,7 +237,7 @@ class Journalling:
             raise
         except Exception as error:
             written = [each for each in batch if self._can_add(each)]
-            if not written:
+            if not written and not isinstance(error, ValueError | TypeError):
                 # Then it may be something else, as memory, and all of it is tried again later.
                 raise
             self._give_up([entry for entry, _ in batch if all(entry is not other for other, _ in written)], error)
@@ -262,13 +263,14 @@ class Journalling:
     def _give_up(self, entries: list[OpenAnswer], error: Exception) -> None:
         with self._changed:
             for entry in entries:
-                log.error("an answer cannot be journalled, and not be taken up", exc_info=error)
                 if self._entries.get(entry.answer.key) is entry:
                     del self._entries[entry.answer.key]
+        # Not with the lock: whoever reads the log may be slow, and every token waits for this.
+        log.error("answers cannot be journalled, and not be taken up", exc_info=error, extra={"answers": len(entries)})
 
     def _finish(self, written: Batch | None) -> None:
         with self._changed:
-            self._at_work = False
+            self._at_work = frozenset()
             self._is_refused = written is None
             self._next_at = time.monotonic() + (self._retry_seconds if written is None else self.seconds)
             for entry, addition in written or ():

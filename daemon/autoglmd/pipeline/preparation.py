@@ -114,7 +114,7 @@ def prepare(request: GenerationRequest, sequence_id: str, rules: PromptRules, re
     cache = _report(recalled, going_on, past)
     if recalled.cache.miss is CacheMiss.UNREADABLE:
         # What is saved now would be in the place of what a better day might still read.
-        return Prepared(sequence, continued, cache, dropped=going_on.dropped)
+        return Prepared(replace(sequence, keep_from=None), continued, cache, dropped=going_on.dropped)
     before = told if going_on.kept_messages is None else told.until(going_on.shared, going_on.kept_messages)
     told_again = tuple(mark for mark in going_on.marks if mark.end > going_on.shared)
     begun = Begun(before, going_on.shared, going_on.messages, going_on.answer_role, told_again)

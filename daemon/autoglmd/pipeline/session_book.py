@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,8 @@ class SessionBook:
         self._warm = WarmConversations(self._memory)
         self._prefixes = SharedPrefixes(self._memory) if config.share_prefixes else None
         self._write_back = write_back
+        # Between a turn that only the journal has and its end there.
+        self._forgetting = threading.Lock()
 
     def start(self) -> None:
         """Start the threads that write."""
@@ -151,7 +154,10 @@ class SessionBook:
             return self.without(key, model, found)
         if not found.is_saved:
             # Before the next answer takes its place in the journal. Half of the time that the next one waits for.
-            self.commit(found.conversation)
+            with self._forgetting:
+                # Who asked may have left, and the session be another's to delete meanwhile.
+                if self._kept.is_told(key):
+                    self.commit(found.conversation)
             self.wait_saved(key, self.recall_seconds / 2)
         return _recalled(found.conversation, model, CacheTier.DISK, CacheMiss.DAMAGED if found.damaged else None)
 
@@ -247,7 +253,8 @@ class SessionBook:
             SessionError: the disk refuses, and it still can be.
         """
         try:
-            self.answers.forget(key)
+            with self._forgetting:
+                self.answers.forget(key)
         except OSError as error:
             raise SessionError(
                 f"The last answer of {key.session_id!r} cannot be removed: {error}. Try again."

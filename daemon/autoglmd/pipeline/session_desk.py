@@ -18,6 +18,7 @@ from autoglmd.sessions.conversation import Conversation, TurnMark
 
 T = TypeVar("T")
 
+CUTS_AT_ONCE = 4
 SAVE_SECONDS = 10.0
 """How long who asked for a change waits for the disk to have it. Later it is there as well, if the daemon is."""
 
@@ -39,7 +40,10 @@ class SessionDesk:
         self._transfers = Transfers(lambda: book.transit, book.import_bytes)
         self._calls = DiskCalls(lambda: book.recall_seconds)
         # Apart: one tenant's changes that a slow disk takes its time for keep nobody from asking what there is.
+        self._changes = DiskCalls(lambda: book.recall_seconds)
         self._saves = DiskCalls(lambda: book.recall_seconds)
+        # Each has a whole conversation in memory.
+        self._cutting = asyncio.Semaphore(CUTS_AT_ONCE)
         self._running: set[asyncio.Task[object]] = set()
 
     async def all(self, tenant: str) -> tuple[SessionInfo, ...]:
@@ -66,16 +70,12 @@ class SessionDesk:
     async def fork(self, key: SessionKey, new_session_id: str, place: Place | None) -> SessionInfo:
         """See SessionsPort.fork."""
         new, speakers = replace(key, session_id=new_session_id), self._speakers()
-        return await self._kept(
-            await self._changed((key, new), "fork-session", lambda: self._moves.fork(key, new, place, speakers))
-        )
+        return await self._cut((key, new), "fork-session", lambda: self._moves.fork(key, new, place, speakers))
 
     async def rewind(self, key: SessionKey, place: Place | None) -> SessionInfo:
         """See SessionsPort.rewind."""
         speakers = self._speakers()
-        return await self._kept(
-            await self._changed((key,), "rewind-session", lambda: self._moves.rewind(key, place, speakers))
-        )
+        return await self._cut((key,), "rewind-session", lambda: self._moves.rewind(key, place, speakers))
 
     async def exported(self, key: SessionKey) -> AsyncGenerator[bytes, None]:
         """See SessionsPort.exported. Who reads slowly has a file of his own, and keeps nobody from the session."""
@@ -93,8 +93,20 @@ class SessionDesk:
             await self._transfers.fill(spool, pieces)
             speakers = self._speakers()
             told = await self._calls.apart("import-session", lambda: self._moves.read(key, spool, speakers))
-            # With its place: what waits for the session is in memory.
-            await self._changed((key,), "import-session", lambda: self._moves.keep(told))
+
+            def kept() -> Conversation:
+                # With its place, also where its caller has left: what waits for the session is in memory.
+                with spool.held():
+                    self._moves.keep(told)
+                return told.without_data()
+
+            told = await self._changed((key,), "import-session", kept)
+        return await self._kept(told)
+
+    async def _cut(self, keys: tuple[SessionKey, ...], name: str, work: Callable[[], Conversation]) -> SessionInfo:
+        """Make a session of a beginning of one. While it is saved no more than its text is in memory for it."""
+        async with self._cutting:
+            told = await self._changed(keys, name, lambda: work().without_data())
         return await self._kept(told)
 
     async def _spooled(self, key: SessionKey, spool: Spool) -> None:
@@ -125,7 +137,7 @@ class SessionDesk:
 
         async def changed() -> T:
             with self._book.leases.asking_a_disk(keys, self._book.recall_seconds):
-                return await self._calls.apart(name, work)
+                return await self._changes.apart(name, work)
 
         return await self._with_leases(keys, changed)
 

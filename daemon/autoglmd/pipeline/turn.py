@@ -162,9 +162,8 @@ class OpenTurn:
                 TurnMark(number, answer_start, answer_start + len(said), len(before.messages) + len(messages)),
             ),
         )
-        after = before.after(turn)
-        for block in (*begun.brought, *self._blocks):
-            after = after.having(block.until(len(self._prompt_ids) + drawn))
+        stop = len(self._prompt_ids) + drawn
+        after = before.after(turn).having(*(block.until(stop) for block in (*begun.brought, *self._blocks)))
         self._book.answers.said(self._key, turn)
         self._book.commit(after)
 

@@ -199,11 +199,11 @@ class WriteBack:
         while True:
             waiting = self._next(tidy_at)
             if waiting is not None:
-                self._finish(waiting, saved=self._save(waiting.conversation))
+                self._finish(waiting, saved=self._save(waiting))
             elif self._stopping:
                 return
             else:
-                self._guarded("remove what is too old", self._tidy)
+                self._guarded("remove what is too old", lambda: self._tidy(None))
                 tidy_at = time.monotonic() + TIDY_SECONDS
 
     def _has_folder(self) -> bool:
@@ -231,10 +231,10 @@ class WriteBack:
                     return None
                 self._changed.wait(min((tidy_at, *times.values())) - now)
 
-    def _save(self, conversation: Conversation) -> bool:
+    def _save(self, waiting: Waiting) -> bool:
         """Save a conversation. False: it may succeed later."""
         try:
-            self._store.save(conversation)
+            self._store.save(waiting.conversation)
         except (OSError, MemoryError) as error:
             with self._changed:
                 self._failed_saves += 1
@@ -251,7 +251,7 @@ class WriteBack:
         else:
             with self._changed:
                 self._saves += 1
-        self._guarded("remove what is too much", self._tidy)
+        self._guarded("remove what is too much", lambda: self._tidy(waiting))
         return True
 
     def _give_up(self) -> None:
@@ -279,8 +279,15 @@ class WriteBack:
                 self._waiting[key] = replace(self._waiting[key], since=time.monotonic(), is_new=False)
             self._changed.notify_all()
 
-    def _tidy(self) -> int:
-        return self._store.tidy(self._is_in_use)
+    def _tidy(self, saved: Waiting | None) -> int:
+        """Remove what may go: not what waits, for the catalog knows of its last turn only once it is `saved`."""
+
+        def is_needed(key: SessionKey) -> bool:
+            with self._changed:
+                waits = self._waiting.get(key) not in (None, saved)
+            return waits or self._is_in_use(key)
+
+        return self._store.tidy(is_needed)
 
     def _guarded(self, what: str, work: Callable[[], int]) -> None:
         """Do what can be done later as well."""

@@ -14,13 +14,15 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from zlib_ng.zlib_ng import crc32
+
 from autoglmd.messages.sessions import SessionKey
 from autoglmd.sessions.conversation import Conversation
 from autoglmd.sessions.database import Database, Schema
 from autoglmd.sessions.seal import Seal
 
 # Of its tables. One of another version is an index that must be made again.
-_VERSION = 3
+_VERSION = 4
 # Entries that are read at once where most likely few are wanted.
 _PAGE = 64
 
@@ -79,7 +81,7 @@ class Kept:
 _FEW = 3
 _COLUMNS = tuple(entry.name for entry in fields(Entry))
 _SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS sessions ({", ".join(_COLUMNS)}, PRIMARY KEY (file)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sessions ({", ".join(_COLUMNS)}, sum, PRIMARY KEY (file)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_tenant ON sessions (tenant, last_used, file, bytes);
 CREATE INDEX IF NOT EXISTS by_use ON sessions (last_used);
 CREATE TABLE IF NOT EXISTS gone (file PRIMARY KEY, why, at) WITHOUT ROWID;
@@ -87,8 +89,8 @@ CREATE INDEX IF NOT EXISTS gone_by_time ON gone (at);
 CREATE TABLE IF NOT EXISTS beginnings (digest, file, pages, PRIMARY KEY (digest, file)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS beginnings_by_file ON beginnings (file);
 """
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM sessions"  # noqa: S608 - our own column names
-_PUT = f"INSERT OR REPLACE INTO sessions VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as above
+_SELECT = f"SELECT {', '.join(_COLUMNS)}, sum FROM sessions"  # noqa: S608 - our own column names
+_PUT = f"INSERT OR REPLACE INTO sessions VALUES ({', '.join('?' * len(_COLUMNS))}, ?)"  # noqa: S608 - as above
 
 
 def _context(file: str) -> bytes:
@@ -112,7 +114,8 @@ class Catalog(Database):
         """
         with self.using() as database:
             database.execute("DELETE FROM gone WHERE file = ?", (entry.file,))
-            database.execute(_PUT, self._row(entry))
+            row = self._row(entry)
+            database.execute(_PUT, (*row, _sum_of(row)))
             database.execute("DELETE FROM beginnings WHERE file = ?", (entry.file,))
             rows = [(self.page_name(digest), entry.file, pages) for pages, digest in (beginnings or {}).items()]
             database.executemany("INSERT INTO beginnings VALUES (?, ?, ?)", rows)
@@ -199,18 +202,30 @@ class Catalog(Database):
         sealed = self._seal.seal(json.dumps([tenant, session_id]).encode(), _context(file))
         return (file, self._seal.blind(tenant), sealed, *rest)
 
-    def _entry(self, row: tuple[Any, ...]) -> Entry:
+    def _entry(self, summed: tuple[Any, ...]) -> Entry:
+        *row, total = summed
+        if total != _sum_of(tuple(row)):
+            # SQLite would not notice. What goes by an entry is removed for good, or shown to whom it says.
+            raise _damage("an entry is not what was written")
         if not self._seal.hides:
             return Entry(*row)
         file, blinded, sealed, *rest = row
         names = self._seal.open(sealed, _context(file))
         tenant, session_id = json.loads(names) if names else ("", "")
         if self._seal.blind(tenant) != blinded:
-            # What is not ours to believe is made again from the files.
-            damage = sqlite3.DatabaseError("an entry does not open")
-            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise damage
+            raise _damage("an entry does not open")
         return Entry(file, tenant, session_id, *rest)
+
+
+def _sum_of(row: tuple[Any, ...]) -> int:
+    return crc32(repr(row).encode())
+
+
+def _damage(what: str) -> sqlite3.DatabaseError:
+    """What is not to be believed is made again from the files."""
+    damage = sqlite3.DatabaseError(what)
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return damage
 
 
 def entry_of(file: str, conversation: Conversation, size: int, cached_tokens: int) -> Entry:

@@ -9,6 +9,8 @@ from autoglmd.messages.sessions import KvBlock, SessionKey
 
 _BYTES_PER_TOKEN = 40
 _BYTES_PER_LETTER = 2
+_BYTES_PER_MESSAGE = 128
+_BYTES_PER_MARK = 256
 _BYTES_PER_SESSION = 1024
 
 
@@ -131,8 +133,9 @@ class Conversation:
     @property
     def text_bytes(self) -> int:
         """Bytes that the rest takes, about: so that many conversations without keys and values are bounded as well."""
-        letters = sum(len(message.content) for message in self.messages)
-        return _BYTES_PER_TOKEN * len(self.ids) + _BYTES_PER_LETTER * letters + _BYTES_PER_SESSION
+        letters = sum(len(message.content) + len(message.role) for message in self.messages)
+        things = _BYTES_PER_MESSAGE * len(self.messages) + _BYTES_PER_MARK * len(self.marks)
+        return _BYTES_PER_TOKEN * len(self.ids) + _BYTES_PER_LETTER * letters + things + _BYTES_PER_SESSION
 
     def after(self, turn: Turn) -> "Conversation":
         """With one more turn. Keys and values of what it replaces are let go."""
@@ -178,13 +181,20 @@ class Conversation:
         is_sound = 0 <= block.start <= self.kv_tokens and 0 < block.tokens <= block.held
         return is_sound and block.stop <= len(self.ids)
 
-    def having(self, block: KvBlock) -> "Conversation":
-        """With keys and values from `block.start` on, if it takes them; with none from there on, if it holds none."""
-        if block.held == 0 and block.start >= 0:
-            return replace(self, blocks=_until(self.blocks, block.start))
-        if not self.takes(block):
-            return self
-        return replace(self, blocks=(*_until(self.blocks, block.start), block))
+    def having(self, *blocks: KvBlock) -> "Conversation":
+        """With keys and values from each block's start on, if it takes them; with none from there on, if it holds none.
+
+        One after the other, in a time that does not grow with the square of how many there are.
+        """
+        held = list(self.blocks)
+        for block in blocks:
+            stop = held[-1].stop if held else 0
+            is_sound = 0 <= block.start <= stop and 0 < block.tokens <= block.held and block.stop <= len(self.ids)
+            if is_sound or (block.held == 0 and block.start >= 0):
+                _cut(held, block.start)
+            if is_sound:
+                held.append(block)
+        return replace(self, blocks=tuple(held))
 
     def of(self, model: ModelMark) -> "Conversation":
         """As that model finds it: with the tokens if they mean the same to it, and with keys and values of its own."""
@@ -193,6 +203,14 @@ class Conversation:
         if model.tokenizer == self.model.tokenizer:
             return replace(self, model=model, blocks=(), is_foreign=False)
         return replace(self, model=model, ids=(), marks=(), blocks=(), is_foreign=False)
+
+
+def _cut(blocks: list[KvBlock], stop: int) -> None:
+    """Let go of what lies behind a position."""
+    while blocks and blocks[-1].stop > stop:
+        last = blocks.pop()
+        if last.start < stop:
+            blocks.append(last.until(stop))
 
 
 def _until(blocks: tuple[KvBlock, ...], stop: int) -> tuple[KvBlock, ...]:

@@ -53,6 +53,11 @@ class Database:
             self._let_go()
             self._is_closed = True
 
+    def wipe(self) -> None:
+        """Empty the write-ahead log: what was removed from the database can be read there until it is used again."""
+        with self.using() as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @contextlib.contextmanager
     def using(self) -> Iterator[sqlite3.Connection]:
         """The database, in a transaction. What is broken beyond use is removed, and the next call begins it anew."""

@@ -17,7 +17,7 @@ from typing import Any
 from autoglmd.errors.request import InvalidArgumentError
 from autoglmd.errors.session import SessionLockedError
 from autoglmd.host.disk import OpenFile, Piece
-from autoglmd.messages.sessions import KvBlock, SessionKey, new_stamp
+from autoglmd.messages.sessions import PAGE_TOKENS, KvBlock, SessionKey, new_stamp
 from autoglmd.sessions.additions import kv_record, opening, turn_record
 from autoglmd.sessions.bodies import unpacked
 from autoglmd.sessions.conversation import Conversation, ModelMark, Turn, TurnMark
@@ -31,8 +31,9 @@ MOST_TOKENS = 1 << 20
 _MOST_NUMBER = (1 << 31) - 1
 # Text and ids of the longest conversation, several times over; read at once, and more in Python's objects.
 _MOST_META_BYTES = 16 << 20
-# A block is a turn's.
 _MOST_RECORDS = 1 << 16
+# Of keys and values, beside the pages of prompts: a few for each turn.
+_MOST_BLOCKS = 1 << 12
 _NAME_CHARACTERS = 1024
 # What zstd adds at most to what it cannot make smaller, and more.
 _FRAME_BYTES = 1 << 10
@@ -157,8 +158,8 @@ def _check(told: Conversation) -> None:
     for message in told.messages:
         # Half a surrogate pair is no text, and nothing behind us could write it.
         (message.role + message.content).encode()
-        if not message.role:
-            raise ValueError("a message by nobody")
+        if not 0 < len(message.role) <= _NAME_CHARACTERS:
+            raise ValueError("a message by nobody, or by a name that no template has")
     _check_marks(told)
 
 
@@ -176,7 +177,10 @@ def _blocks(file: OpenFile, found: list[Record], told: Conversation, reader: Rea
     is_ours = reader is not None and reader.mark == told.model
     blocks: list[KvBlock] = []
     start, stamp = 0, new_stamp()
-    for record in (each for each in found if each.kind == Kind.KV):
+    kept = [each for each in found if each.kind == Kind.KV]
+    if len(kept) > len(told.ids) // PAGE_TOKENS + _MOST_BLOCKS:
+        raise ValueError("keys and values in more pieces than any daemon keeps")
+    for record in kept:
         tokens = record.meta["tokens"]
         is_next = type(tokens) is int and record.meta["start"] == start and tokens == record.meta["held"]
         if not is_next or not 0 < tokens <= len(told.ids) - start:

@@ -60,7 +60,9 @@ class Housekeeping:
             self.reconcile()
 
         def could_remove(entry: Entry, why: CacheMiss = CacheMiss.EVICTED) -> bool:
-            return not is_in_use(entry.key) and self._could_remove(self._files.path_of(entry.key), why)
+            # Also a turn that a killed daemon told and did not save is a use.
+            is_used = is_in_use(entry.key) or self._files.journal.told_at(entry.file) > entry.last_used
+            return not is_used and self._could_remove(self._files.path_of(entry.key), why)
 
         # Asked for as seldom as can be: this runs behind each save.
         oldest, usage = self.oldest, catalog.usage()
@@ -70,6 +72,8 @@ class Housekeeping:
         room = replace(self._bounds, disk_bytes=max(0, self._bounds.disk_bytes - self._quarantine.held_bytes))
         surplus = Surplus(catalog, catalog.usage() if expired else usage, room, could_remove)
         evicted = surplus.remove()
+        # Before anything else may refuse.
+        self._count(surplus.usage, expired, evicted)
         catalog.forget_reasons(oldest)
 
         def is_saved(file: str, at: float) -> bool:
@@ -78,7 +82,6 @@ class Housekeeping:
 
         ended, broken_off = self._clock.oldest_kept(_ENDED_SECONDS), self._clock.oldest_kept(_BROKEN_OFF_SECONDS)
         self._files.journal.tidy(ended, broken_off, is_saved)
-        self._count(surplus.usage, expired, evicted)
         return expired + evicted
 
     def reconcile(self) -> int:
@@ -101,6 +104,8 @@ class Housekeeping:
                 self._sweep(path)
         self._quarantine.look(folder)
         known = catalog.sizes()
+        # One that breaks from here on is begun anew, and filled with the next `tidy`.
+        times_begun = catalog.times_begun
         differed = 0
         for path in session_files(folder):
             if known.pop(path.name, -1) != self._size(path):
@@ -108,7 +113,7 @@ class Housekeeping:
         for file in known:
             catalog.forget(file)
         self._files.beginnings.refresh()
-        self._times_filled = catalog.times_begun
+        self._times_filled = times_begun
         self._count(catalog.usage())
         return differed + len(known)
 

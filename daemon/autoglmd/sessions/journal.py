@@ -108,10 +108,19 @@ class Journal(Database):
             log.warning("a turn in the journal cannot be read: %r", error)
             return None
 
-    def forget(self, file: str) -> None:
-        """Drop a session's answer; none is fine."""
+    def told_at(self, file: str) -> float:
+        """When a session was last told a turn that is remembered here, in seconds since 1970; 0: none is."""
         with self.using() as database:
+            row = database.execute("SELECT told_at FROM answers WHERE file = ?", (file,)).fetchone()
+        return float(row[0]) if row and row[0] is not None else 0.0
+
+    def forget(self, file: str) -> None:
+        """Drop a session's answer; none is fine. What was said does not stay in the write-ahead log either."""
+        with self.using() as database:
+            there = database.execute("SELECT 1 FROM answers WHERE file = ?", (file,)).fetchone()
             _drop(database, file)
+        if there:
+            self.wipe()
 
     def tidy(
         self,
@@ -131,7 +140,6 @@ class Journal(Database):
             return row.told_at is not None and not is_saved(row.file, row.told_at)
 
         with self.using() as database:
-            database.execute("DELETE FROM drawn WHERE file NOT IN (SELECT file FROM answers)")
             # All that there mostly is to do behind a save.
             held, old_ones = database.execute(_LOOK, (begun_before, ended_before)).fetchone()
             if held <= self._most_bytes and not old_ones:
@@ -141,6 +149,7 @@ class Journal(Database):
             too_much = surplus((row for row in rows if row not in old), self._most_bytes, is_alone)
             for row in (*old, *too_much):
                 _drop(database, row.file)
+            database.execute("DELETE FROM drawn WHERE file NOT IN (SELECT file FROM answers)")
 
     def broken_off(self) -> int:
         """How many answers have no end, and can be taken up."""

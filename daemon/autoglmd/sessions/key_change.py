@@ -104,6 +104,8 @@ def _write_anew(folder: Path, path: Path, before: Seal, after: Seal, disk: Disk)
     """Record by record, those of kinds that we do not know as well. Damaged bodies are left out."""
     with disk.reading(path) as file:
         known = tuple(records(file, before))
+        if known[-1].end < file.size:
+            log.warning("a conversation is damaged: what lies behind is left out", extra={"path": str(path)})
         key = SessionKey(str(known[0].meta["tenant"]), str(known[0].meta["session"]))
         name = after.name(key)
         writer = RecordWriter(after, name)

@@ -6,7 +6,6 @@ no id can name a path. The catalog beside the files says what there is.
 
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,13 +21,14 @@ from autoglmd.sessions.files import SessionFiles
 from autoglmd.sessions.housekeeping import Housekeeping
 from autoglmd.sessions.journal import Journal
 from autoglmd.sessions.log import Found
+from autoglmd.sessions.memory import Memory
 from autoglmd.sessions.quota import Bounds
 from autoglmd.sessions.record import RecordWriter
 from autoglmd.sessions.seal import Seal
 
 log = logging.getLogger(__name__)
 
-_REMEMBERED = 256
+_REMEMBERED_BYTES = 16 << 20
 
 
 class SessionStore:
@@ -54,7 +54,7 @@ class SessionStore:
         self._files = SessionFiles(folder, disk, seal)
         self._keeping = Housekeeping(self._files, bounds, clock)
         # What was saved last, without keys and values, so that a save need not read the file.
-        self._saved: OrderedDict[SessionKey, Found] = OrderedDict()
+        self._saved = Memory(_REMEMBERED_BYTES)
 
     @property
     def is_open(self) -> bool:
@@ -149,13 +149,14 @@ class SessionStore:
             SessionError: the file is another session's, or a newer program's.
         """
         path = self._files.path_of(conversation.key)
-        before = self._saved.pop(conversation.key, None)
+        before: Found | None = self._saved.find(conversation.key)
+        self._saved.forget(conversation.key)
         is_sure = before is not None and path.exists() and self._files.disk.size(path) == before.end
         if not is_sure:
             before = self._before(conversation.key, path)
         if conversation.is_empty:
             self._files.remove_aside(path)
-        if before is None or _is_to_be_written_anew(before, conversation):
+        if before is None or self.is_expired(before.conversation) or _is_to_be_written_anew(before, conversation):
             added, written = whole(conversation, RecordWriter(self._files.seal, path.stem)), 0
             end = self._files.disk.write(path, added.pieces)
         else:
@@ -165,16 +166,19 @@ class SessionStore:
             end = (
                 before.end if is_sure and not added.pieces else self._files.disk.append(path, before.end, added.pieces)
             )
-        self._remember(Found(added.told, end, False, written + added.kv_tokens, added.mark))
+        saved = Found(added.told, end, False, written + added.kv_tokens, added.mark)
+        self._saved.put(conversation.key, saved, (), added.told.text_bytes)
         entry = entry_of(path.name, conversation, end, added.told.kv_tokens)
         self._note(entry, beginnings_of(conversation))
 
     def delete(self, key: SessionKey) -> bool:
         """Remove a session, and its last answer. False: there is none. Raises OSError."""
-        self._saved.pop(key, None)
+        self._saved.forget(key)
         path = self._files.path_of(key)
         there = path.exists()
         self._files.remove(path, "", self._clock.now())
+        # Its name as well.
+        self.catalog.wipe()
         return there
 
     def tidy(self, is_in_use: Callable[[SessionKey], bool] = lambda _: False) -> int:
@@ -197,11 +201,6 @@ class SessionStore:
             return None
         return found
 
-    def _remember(self, saved: Found) -> None:
-        self._saved[saved.conversation.key] = saved
-        if len(self._saved) > _REMEMBERED:
-            self._saved.popitem(last=False)
-
     def _why_gone(self, path: Path) -> CacheMiss:
         # The catalog's own troubles are no reason to refuse an answer.
         with contextlib.suppress(OSError, ValueError):
@@ -220,6 +219,9 @@ class SessionStore:
 
 def _is_to_be_written_anew(before: Found, conversation: Conversation) -> bool:
     """Whether a file that could be appended to is better replaced."""
-    is_other = before.conversation.created != conversation.created
-    is_taken_back = conversation.is_empty and not before.conversation.is_empty
-    return is_other or is_taken_back or before.is_wasteful
+    told = before.conversation
+    is_other = (told.created, told.is_foreign) != (conversation.created, conversation.is_foreign)
+    is_taken_back = conversation.is_empty and not told.is_empty
+    # One whose keys and values were let go of would be written without those that the file has.
+    is_whole = all(block.data for block in conversation.blocks)
+    return is_other or is_taken_back or (before.is_wasteful and is_whole)

@@ -1,6 +1,7 @@
 """The door: who is let in, and who is in."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -25,9 +26,10 @@ class Served:
         self.line = Line(rows, places)
 
 
-def request(name: str, served: Served) -> OpenRequest:
+def request(name: str, served: Served, tenant: str | None = None) -> OpenRequest:
     """Somebody at the door."""
     asked = GenerationRequest(name, "", TextPrompt("x"), SamplingParams(), None, (), False, None, 0.0, "")
+    asked = replace(asked, tenant=tenant)
     stream = AnswerStream(asked, "tiny", "v1", TOKENIZER, SystemClock())
     return OpenRequest(Job(asked, f"{name}#0", lambda _: None), served, stream)  # type: ignore[arg-type]
 
@@ -47,10 +49,10 @@ def test_a_refused_request_leaves_nothing_behind() -> None:
     late = request("late", served)
     with pytest.raises(QueueFullError):
         admission.enter(late)
-    assert (admission.refused, admission.count, admission.find("late")) == (1, 3, None)
+    assert (admission.refused, admission.count, admission.find("late", None)) == (1, 3, None)
     admission.leave(first)
     admission.enter(late)
-    assert admission.find("late") is late
+    assert admission.find("late", None) is late
 
 
 def test_an_id_is_in_use_until_its_request_has_left() -> None:
@@ -102,3 +104,18 @@ def test_lines_of_two_models_do_not_fill_each_other() -> None:
     fill(admission, Served())
     admission.enter(request("elsewhere", Served(1, 0)))
     assert admission.count == 4
+
+
+def test_a_request_id_is_its_tenants_own() -> None:
+    """Another's is neither refused for it, nor ended by it."""
+    admission, served = Admission(), Served()
+    entries = [request("same", served, tenant) for tenant in ("alice", "eve", None)]
+    for entry in entries:
+        admission.enter(entry)
+    assert [admission.find("same", tenant) for tenant in ("alice", "eve", None)] == entries
+    with pytest.raises(RequestIdInUseError):
+        admission.enter(request("same", served, "eve"))
+    assert admission.find("same", "bob") is None
+    admission.leave(entries[1])
+    assert admission.find("same", "eve") is None
+    assert admission.find("same", "alice") is entries[0]

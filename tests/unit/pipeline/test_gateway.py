@@ -63,11 +63,11 @@ async def test_a_running_request_can_be_cancelled_by_its_id(rig: GatewayRig) -> 
     await rig.hold()
     gone, kept = rig.start("gone"), rig.start("kept", 5)
     await rig.wait_held()
-    assert rig.gateway.cancel("gone")
+    assert rig.gateway.cancel("gone", None)
     rig.runner.gate.set()
     assert end_of(await gone).reason is FinishReason.CANCELLED
     assert end_of(await kept).reason is FinishReason.LENGTH
-    assert not rig.gateway.cancel("gone")
+    assert not rig.gateway.cancel("gone", None)
 
 
 async def test_a_request_far_back_in_the_line_is_cancelled_at_once(rig: GatewayRig) -> None:
@@ -75,7 +75,7 @@ async def test_a_request_far_back_in_the_line_is_cancelled_at_once(rig: GatewayR
     await rig.hold()
     tasks = [rig.start(f"r{number}") for number in range(6)]
     await rig.wait_held()
-    assert rig.gateway.cancel("r5")
+    assert rig.gateway.cancel("r5", None)
     finished = end_of(await tasks[5])
     assert finished.reason is FinishReason.CANCELLED
     assert (finished.usage.prompt_tokens, finished.usage.output_tokens) == (0, 0)

@@ -68,7 +68,7 @@ def test_an_answer_that_cannot_be_written_keeps_no_other_from_the_journal(
         rig.thread.drew(KEY, 0, 7)
         rig.wait_written(7)
     assert rig.thread.find(OTHER) is None
-    assert [record.message for record in caplog.records] == ["an answer cannot be journalled, and not be taken up"]
+    assert [record.message for record in caplog.records] == ["answers cannot be journalled, and not be taken up"]
 
 
 def test_a_box_without_memory_for_a_batch_journals_it_later(open_rig: OpenRig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +98,32 @@ def test_stopping_says_what_is_lost(open_rig: OpenRig) -> None:
     rig.thread.drew(KEY, 0, 7)
     assert not rig.thread.stop(LIMIT_SECONDS)
     assert not rig.thread.is_whole
+
+
+def test_who_forgets_a_session_waits_for_no_other_ones_commits(open_rig: OpenRig) -> None:
+    """A busy journal is always at work for somebody."""
+    rig = open_rig()
+    rig.journal.gate.clear()
+    rig.thread.begin(answer(OTHER))
+    assert rig.journal.reached.wait(LIMIT_SECONDS)
+    assert rig.thread.known(OTHER) is not None
+    with rig.thread._changed:
+        assert KEY not in rig.thread._at_work
+    forgetting = threading.Thread(target=rig.thread.forget, args=(KEY,), daemon=True)
+    forgetting.start()
+    forgetting.join(LIMIT_SECONDS)
+    assert not forgetting.is_alive()
+    rig.journal.gate.set()
+
+
+def test_an_answer_that_cannot_be_written_alone_refuses_the_journal_to_nobody(
+    open_rig: OpenRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else those that begin in the next seconds would be lost with a kill."""
+    rig = open_rig(retry_seconds=NEVER_SECONDS)
+    with caplog.at_level(logging.ERROR, journalling.__name__):
+        rig.thread.begin(answer(OTHER, text="\ud83d"))
+        rig.wait_let_go(OTHER)
+        rig.thread.begin(answer())
+        rig.wait_written()
+    assert len(caplog.records) == 1

@@ -13,14 +13,15 @@ from autoglmd.errors.session import SessionError, SessionNotFoundError
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.disk import Disk, Piece
 from autoglmd.host.spool import Spool
-from autoglmd.messages.sessions import SessionKey
+from autoglmd.messages.sessions import CacheMiss, SessionKey
 from autoglmd.pipeline import disk_calls
 from autoglmd.pipeline.session_book import SessionBook, open_sessions
 from autoglmd.pipeline.session_desk import SessionDesk
 from autoglmd.pipeline.session_moves import SessionMoves
 from autoglmd.pipeline.transfers import EACH_AT_ONCE
+from autoglmd.pipeline.unsaved_turns import Loaded
 from autoglmd.sessions.catalog import Catalog
-from autoglmd.sessions.conversation import Conversation
+from autoglmd.sessions.conversation import Conversation, ModelMark
 from autoglmd.sessions.journal import Journal
 from autoglmd.sessions.store import SessionStore
 from tests.support.conversations import KEY, MODEL, empty, grown
@@ -243,3 +244,37 @@ async def test_a_change_that_was_made_is_told_so_where_no_thread_is_left_to_wait
     assert desk._saves._places.acquire(blocking=False)
     forked = await desk.fork(KEY, "new", None)
     assert (forked.session_id, forked.turns) == ("new", 1)
+
+
+async def test_who_looks_while_changes_take_their_time_is_answered(
+    book: SessionBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes of one tenant, however many a slow disk holds up, keep nobody from asking what there is."""
+    book.recall_seconds = LIMIT_SECONDS
+    desk = desk_of(book)
+    monkeypatch.setattr(desk._changes, "_places", threading.BoundedSemaphore(1))
+    assert desk._changes._places.acquire(blocking=False)
+    with pytest.raises(SessionError, match="calls wait for it already"):
+        await desk.delete(KEY)
+    assert (await desk.one(KEY))[0].turns == 1
+    assert len(await desk.all(KEY.tenant)) == 1
+
+
+def test_a_turn_that_was_deleted_while_it_was_read_does_not_come_back(tmp_path: Path) -> None:
+    """Its reader has left, and the session was free to be deleted."""
+    folder = tmp_path / "sessions"
+    book = open_sessions(folder, SessionsConfig(recall_seconds=0.05), SystemClock())
+    kept = book._kept.load
+
+    def load(key: SessionKey, model: ModelMark | None) -> Loaded | CacheMiss:
+        book.forget_answer(key)
+        return Loaded(grown(empty(), "deleted"), damaged=False, is_saved=False)
+
+    book._kept.load = load  # type: ignore[method-assign]
+    recalled = book.recall(KEY, MODEL)
+    assert recalled.conversation.turns == 1
+    book._kept.load = kept  # type: ignore[method-assign]
+    assert book.find(KEY) is None
+    assert book.flush(LIMIT_SECONDS)
+    assert not list(folder.glob("*/*.session"))
+    book.stop(LIMIT_SECONDS)

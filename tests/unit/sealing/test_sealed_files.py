@@ -9,6 +9,7 @@ import pytest
 from autoglmd.errors.session import SessionLockedError
 from autoglmd.host.disk import Disk
 from autoglmd.messages.sessions import CacheMiss, SessionKey
+from autoglmd.sessions.catalog import _sum_of
 from autoglmd.sessions.conversation import Conversation
 from autoglmd.sessions.journal import Addition as JournalAddition
 from autoglmd.sessions.journal import Journal
@@ -192,6 +193,9 @@ def test_an_entry_of_the_catalog_that_was_exchanged_is_made_again(tmp_path: Path
     save_turn(store, empty(), "two")
     with store.catalog.using() as database:
         database.execute("UPDATE sessions SET tenant = ?", (SEALED.blind(KEY.tenant),))
+        for row in database.execute("SELECT * FROM sessions").fetchall():
+            # Whoever writes there can sum it as well.
+            database.execute("UPDATE sessions SET sum = ? WHERE file = ?", (_sum_of(row[:-1]), row[0]))
     with pytest.raises(OSError, match="does not open"):
         store.catalog.of(KEY.tenant)
     store.tidy()

@@ -195,9 +195,9 @@ def test_tokens_without_a_beginning_are_not_kept(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.add([begun(), drawn(0, 1)])
     changed(tmp_path, "DELETE FROM answers")
-    journal.add([drawn(1, 2)])
+    journal.add([drawn(1, 2), begun(answer(begun=1.0), "old.session")])
     assert rows_of_drawn(journal) == 1
-    journal.tidy(ended_before=0.0, begun_before=0.0)
+    journal.tidy(ended_before=0.0, begun_before=2.0)
     assert rows_of_drawn(journal) == 0
 
 
