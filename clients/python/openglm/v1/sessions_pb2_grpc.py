@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class SessionsStub:
     """The caller's own sessions: those of the name in its certificate, else those of all who may open the socket. Another's are
-    not found, whatever their names.
+    not found, whatever their names. What is about one session waits for the answer that it is giving, also where another
+    request would be refused (`sessions.busy`).
     """
 
     def __init__(self, channel):
@@ -75,7 +76,8 @@ class SessionsStub:
 
 class SessionsServicer:
     """The caller's own sessions: those of the name in its certificate, else those of all who may open the socket. Another's are
-    not found, whatever their names.
+    not found, whatever their names. What is about one session waits for the answer that it is giving, also where another
+    request would be refused (`sessions.busy`).
     """
 
     def ListSessions(self, request, context):
@@ -176,7 +178,8 @@ def add_SessionsServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Sessions:
     """The caller's own sessions: those of the name in its certificate, else those of all who may open the socket. Another's are
-    not found, whatever their names.
+    not found, whatever their names. What is about one session waits for the answer that it is giving, also where another
+    request would be refused (`sessions.busy`).
     """
 
     @staticmethod
