@@ -15,7 +15,7 @@ from autoglmd.messages.sessions import CacheTier, SessionKey
 from autoglmd.pipeline.session_book import SessionBook
 from autoglmd.pipeline.write_back import WriteBack
 from autoglmd.sessions.additions import opening, whole
-from autoglmd.sessions.catalog import _PUT, entry_of
+from autoglmd.sessions.catalog import _PUT, _sum_of, entry_of
 from autoglmd.sessions.quota import Bounds
 from autoglmd.sessions.record import RecordWriter, encode
 from autoglmd.sessions.store import SessionStore
@@ -82,7 +82,7 @@ def fill_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_bytes(raw)
         entries.append(entry_of(path.name, told, len(raw), told.kv_tokens))
     with store.catalog.using() as database:
-        database.executemany(_PUT, map(astuple, entries))
+        database.executemany(_PUT, [(*row, _sum_of(row)) for row in map(astuple, entries)])
     store.close()
     return folder
 
