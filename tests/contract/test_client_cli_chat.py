@@ -20,7 +20,7 @@ def server(tmp_path: Path) -> Iterator[ScriptedServer]:
         yield server
 
 
-def chat(server: ScriptedServer, *words: str, stdin: str) -> Result:
+def chat(server: ScriptedServer, *words: str, stdin: str | bytes) -> Result:
     """Run one chat; each line of `stdin` is a turn."""
     return CliRunner().invoke(build_app(), ["--socket", str(server.path), "chat", *words], input=stdin)
 
@@ -51,6 +51,13 @@ def test_chat_says_that_an_answer_was_cancelled(server: ScriptedServer) -> None:
     done = chat(server, stdin="one\ntwo\n")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "Half\nB\n", "(cancelled)\n")
     assert [turn.content for turn in server.requests[1].chat.messages] == ["one", "Half", "two"]
+
+
+def test_chat_says_that_a_line_is_no_text(server: ScriptedServer) -> None:
+    """As generate does of its prompt."""
+    server.play(answer("A"))
+    done = chat(server, stdin=b"\xff\n")
+    assert (done.exit_code, done.stderr) == (2, "Error: Standard input is not UTF-8 text: it has the byte 0xff.\n")
 
 
 def test_chat_json_is_an_object_per_answer(server: ScriptedServer) -> None:

@@ -117,6 +117,13 @@ def test_a_chat_knows_what_its_session_dropped(server: ScriptedServer, autoglmct
     assert [turn["content"] for turn in json.loads((tmp_path / "chat.json").read_text())] == ["kept"]
 
 
+def test_a_chat_that_is_kept_nowhere_drops_what_the_daemon_dropped(server: ScriptedServer, autoglmctl: Command) -> None:
+    """So the next question does not send it again."""
+    server.play(answer("A"), [started(dropped_messages=2), token("B", 1), finished()], answer("C"))
+    autoglmctl("chat", "--drop-oldest", "--system", "S", stdin="one\ntwo\nthree\n")
+    assert [message.content for message in server.requests[-1].chat.messages] == ["S", "two", "B", "three"]
+
+
 def test_ctrl_c_ends_the_wait_for_the_daemon(server: ScriptedServer) -> None:
     """At once, with the exit code of an interruption."""
     server.play([*BEGUN, LOST], [refusal("RESOURCE_EXHAUSTED", "QUEUE_FULL", retry_after=29.0)])

@@ -109,6 +109,23 @@ def test_an_export_that_cannot_be_written_is_one_line(server: ScriptedServer, au
     assert autoglmctl("session", "export", "../home").exit_code == 2
 
 
+def test_a_name_that_can_be_no_files_is_one_line(
+    server: ScriptedServer, autoglmctl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session may have one that is longer than any; the daemon is not asked."""
+    monkeypatch.chdir(tmp_path)
+    done = autoglmctl("session", "export", "长" * 128)
+    assert (done.exit_code, done.stderr.endswith(".session cannot be written: File name too long.\n")) == (1, True)
+    assert server.requests == []
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_one_line(server: ScriptedServer, autoglmctl: Command) -> None:
+    """It is the file's fault, and no output's."""
+    server.answer("ImportSession", IMPORTED)
+    done = autoglmctl("session", "import", "/proc/self/mem", "home")
+    assert (done.exit_code, done.stderr) == (1, "Error: /proc/self/mem cannot be read: Input/output error.\n")
+
+
 def test_an_import_is_named_as_its_file(
     server: ScriptedServer, autoglmctl: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

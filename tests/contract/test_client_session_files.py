@@ -186,6 +186,8 @@ async def test_what_goes_wrong_on_this_side_is_raised_as_it_is(server: ScriptedS
         client.import_session("home", broken())
     with pytest.raises(openglm.InvalidArgumentError, match="bytes"):
         client.import_session("home", ["text"])  # type: ignore[list-item]
+    with pytest.raises(openglm.InvalidArgumentError, match="session_id"):
+        client.import_session(5, [b"ab"])  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):
         client.import_session("home", "/nowhere/home.session")
     async with AsyncClient(server.path) as other:

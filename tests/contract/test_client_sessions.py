@@ -157,6 +157,26 @@ def test_a_session_that_was_gone_begins_anew_and_says_so(server: ScriptedServer,
     assert [turn["content"] for turn in json.loads(path.read_text())] == ["one", "A"]
 
 
+def test_a_session_that_is_deleted_meanwhile_is_missed(server: ScriptedServer) -> None:
+    """From another terminal, say. The system message goes with the next question, which is of the new one."""
+    server.answer("GetSession", NOT_FOUND)
+    new = [started(cache_miss="CACHE_MISS_NEW_SESSION"), token("A", 1), finished()]
+    server.play(new, new, answer("C"))
+    _, said = chat(server, "one\ntwo\nthree\n", "--system", "S")
+    assert said.count("the session is gone, and begins anew") == 1
+    assert sent(server) == [["S", "one"], ["two"], ["S", "three"]]
+
+
+def test_an_answer_apart_from_its_session_is_no_turn_of_it(server: ScriptedServer, tmp_path: Path) -> None:
+    """What is there is what was there before, and what is taken back next."""
+    server.answer("GetSession", sessions_pb2.GetSessionResponse(session=HOME, messages=SAID))
+    server.play([started(cache_miss="CACHE_MISS_UNREADABLE"), token("A", 1), finished()])
+    path = tmp_path / "chat.json"
+    _, said = chat(server, f"one\n/save {path}\n")
+    assert "is not added to it" in said
+    assert [turn["content"] for turn in json.loads(path.read_text())] == ["你好", "hello\x1b[2J"]
+
+
 def test_after_a_failed_answer_the_daemons_word_counts(server: ScriptedServer) -> None:
     """Nothing was kept of the first question, so the second begins the session, system message and all."""
     server.answer("GetSession", NOT_FOUND)

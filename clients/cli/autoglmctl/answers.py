@@ -16,13 +16,16 @@ _EVENT_NAMES = {"PrefillProgress": "prefill"}
 # What a reader of the text alone could take for its end.
 _CUT_SHORT = {"cancelled": "(cancelled)", "length": "(ended at max_tokens or at the end of the context)"}
 
+_NEW, _UNREADABLE = "new_session", "unreadable"
 _ANEW = {
-    "new_session": "",
+    _NEW: "(the session is gone, and begins anew: this answer knows nothing of what was said)",
     "expired": "(the session was unused for too long, and begins anew)",
     "evicted": "(the session had to make place for others, and begins anew)",
-    "unreadable": "(the session cannot be read: this answer knows nothing of it, and is not added to it)",
 }
-_LOST = {"damaged": "(the session's file is damaged: something of what was said may be missing)"}
+_LOST = {
+    _UNREADABLE: "(the session cannot be read: this answer knows nothing of it, and is not added to it)",
+    "damaged": "(the session's file is damaged: something of what was said may be missing)",
+}
 
 
 class Answer(Protocol):
@@ -44,8 +47,13 @@ class Answer(Protocol):
         ...
 
     @property
+    def stands_alone(self) -> bool:
+        """Whether the session could not be read, and is as it was before; known once it has ended."""
+        ...
+
+    @property
     def dropped_messages(self) -> int:
-        """How many of the session's oldest messages are gone; known once it has ended."""
+        """How many of the conversation's oldest messages are gone; known once it has ended."""
         ...
 
     def add(self, event: Event) -> None:
@@ -89,8 +97,13 @@ class _Collector:
         return self._builder.build().started.cache_miss in _ANEW
 
     @property
+    def stands_alone(self) -> bool:
+        """Whether the session could not be read, and is as it was before; known once it has ended."""
+        return self._builder.build().started.cache_miss == _UNREADABLE
+
+    @property
     def dropped_messages(self) -> int:
-        """How many of the session's oldest messages are gone; known once it has ended."""
+        """How many of the conversation's oldest messages are gone; known once it has ended."""
         return self._builder.build().started.dropped_messages
 
     def close(self) -> None:
@@ -98,12 +111,16 @@ class _Collector:
 
 
 class TextAnswer(_Collector):
-    """Text to stdout as it comes, the prefill's progress to stderr."""
+    """Text to stdout as it comes, the prefill's progress to stderr.
 
-    def __init__(self, terminal: Terminal, *, stats: bool = False) -> None:
+    With `goes_on`, something was said before in the session, and it is news that there is no such session.
+    """
+
+    def __init__(self, terminal: Terminal, *, stats: bool = False, goes_on: bool = False) -> None:
         super().__init__(terminal)
         self._bar = PrefillBar(terminal)
         self._stats = stats
+        self._goes_on = goes_on
         self._last = "\n"
 
     def add(self, event: Event) -> None:
@@ -122,7 +139,8 @@ class TextAnswer(_Collector):
             self._terminal.write(event.text)
 
     def _say_what_is_missing(self, started: Started) -> None:
-        if lost := (_ANEW | _LOST).get(started.cache_miss):
+        lost = (_ANEW | _LOST).get(started.cache_miss)
+        if lost and (self._goes_on or started.cache_miss != _NEW):
             self._terminal.remark(lost)
         if started.dropped_messages:
             self._terminal.remark(f"(the context is full: the oldest {started.dropped_messages} messages were dropped)")

@@ -12,7 +12,7 @@ import typer
 from autoglmctl.answers import Answer, JsonAnswer, TextAnswer
 from autoglmctl.chat_commands import ChatCommands
 from autoglmctl.conversation import Conversation
-from autoglmctl.failures import exit_code_of, render
+from autoglmctl.failures import CommandError, exit_code_of, render
 from autoglmctl.interruption import CtrlCAtPrompt, cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
 from autoglmctl.kept_session import KeptSession
@@ -57,7 +57,7 @@ def chat(
 
 def _conversation(client: Client, terminal: Terminal, system: str, session_id: str | None) -> Conversation:
     """A new one, or what the daemon keeps under the session's name."""
-    if not session_id:
+    if session_id is None:
         return Conversation(system)
     conversation = Conversation(system, KeptSession(client, session_id))
     if conversation.is_kept:
@@ -92,6 +92,11 @@ class Repl:
                 except KeyboardInterrupt:
                     self._terminal.remark("\nCtrl-D or /exit leaves.")
                     continue
+                except CommandError as error:
+                    if not self._editor.on_terminal:
+                        raise
+                    self._terminal.remark(error.message)
+                    continue
                 if text is None:
                     break
                 self._take(text, options, stats=stats)
@@ -118,9 +123,16 @@ class Repl:
             self._refused(error)
             self._conversation.failed()
         else:
-            self._conversation.add(text, answer.text, anew=answer.began_anew)
-            if answer.dropped_messages:
-                self._conversation.lost_some()
+            self._answered(text, answer)
+
+    def _answered(self, text: str, answer: Answer) -> None:
+        if answer.stands_alone:
+            # What the daemon keeps ends with an older turn, which is the next one to take back.
+            self._conversation.failed()
+            return
+        self._conversation.add(text, answer.text, anew=answer.began_anew)
+        if answer.dropped_messages:
+            self._conversation.lost(answer.dropped_messages)
 
     def _refused(self, error: OpenGLMError) -> None:
         if not self._editor.on_terminal:
@@ -141,4 +153,4 @@ class Repl:
     def _new_answer(self, *, stats: bool) -> Answer:
         if self._invocation.json:
             return JsonAnswer(self._terminal)
-        return TextAnswer(self._terminal, stats=stats)
+        return TextAnswer(self._terminal, stats=stats, goes_on=self._conversation.is_kept)

@@ -98,13 +98,17 @@ class ChatCommands:
         if not name:
             self._terminal.remark("Name a file: /save FILE")
             return
-        path = Path(name).expanduser()
+        path = Path(name)
         try:
+            path = path.expanduser()
             self._conversation.save(path)
         except FileExistsError:
             self._terminal.remark(f"{path} is there already, and not from this chat. Name another file.")
         except OSError as error:
             self._terminal.remark(f"{path} cannot be written: {error.strerror}.")
+        except RuntimeError:
+            # expanduser's, which has no class of its own.
+            self._terminal.remark(f"{path} cannot be written: there is no user of that name.")
         else:
             self._terminal.remark(f"Saved to {path}.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ class Conversation:
         self.system = system
         self._kept = kept
         self._turns: list[Turn] = kept.told() if kept else []
+        # Whether the session is to have the system message: one that had begun before has its own, or none.
+        self._wants_system = not self._turns
         self._saved: set[Path] = set()
 
     @property
@@ -49,14 +52,21 @@ class Conversation:
 
     def messages_with(self, question: str) -> list[Turn]:
         """What the next request sends. The question becomes a turn with its answer."""
-        return [*(() if self.is_kept else self.messages), _turn("user", question)]
+        asked = _turn("user", question)
+        if not self.is_kept:
+            return [*self.messages, asked]
+        system = _turn("system", self.system)
+        # It is not there where the session has begun anew since, with a question that went alone.
+        is_missing = self._wants_system and self.system and system not in self._turns
+        return [system, asked] if is_missing else [asked]
 
     def add(self, question: str, answer: str, *, anew: bool = False) -> None:
-        """Add the user's turn and the model's. With `anew`, what came before is gone."""
+        """Add what was sent and the model's turn. With `anew`, what came before is gone."""
+        sent = [_turn("user", question)] if self._kept is None else self.messages_with(question)
         if anew:
             self._turns.clear()
-        sent_system = self._kept is not None and not self._turns
-        self._turns += [*(self.messages if sent_system else ()), _turn("user", question), _turn("assistant", answer)]
+        self._wants_system = self._wants_system or not self._turns
+        self._turns += [*sent, _turn("assistant", answer)]
 
     def broke_off(self, question: str, answer: str) -> None:
         """The answer was stopped. What the daemon keeps of it counts; else what came is part of the conversation."""
@@ -76,9 +86,13 @@ class Conversation:
                 # It will say so again at the next question.
                 return
 
-    def lost_some(self) -> None:
-        """The daemon has dropped the oldest messages of what it keeps."""
-        self.failed()
+    def lost(self, messages: int) -> None:
+        """The daemon has dropped so many of the oldest messages."""
+        if self._kept is None:
+            # It drops no system message, and there is none among these.
+            del self._turns[:messages]
+        else:
+            self.failed()
 
     def rewind(self) -> None:
         """Take back the last question and its answer. Raises OpenGLMError where the daemon does not."""
@@ -106,20 +120,27 @@ class Conversation:
             FileExistsError: something is there that this conversation did not write.
             OSError: it cannot be written.
         """
-        if path.suffix == ".json":
-            text = json.dumps(self.messages, ensure_ascii=False, indent=2) + "\n"
-        else:
-            text = "\n\n".join(f"## {turn['role']}\n\n{turn['content']}" for turn in self.messages) + "\n"
+        from openglm._private_file import PrivateFile
+
+        data = self._as_json() if path.suffix == ".json" else self._as_markdown()
         place = path.absolute()
         if place in self._saved:
             # The earlier one stays whole until this one is.
-            fresh = place.with_name(f".{place.name}.new")
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(place)
+            with PrivateFile(place) as file:
+                file.write(data)
+                file.keep()
             return
-        with place.open("x", encoding="utf-8") as file:
+        # As PrivateFile: what somebody asked a model is nobody else's business.
+        with os.fdopen(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as first:
             self._saved.add(place)
-            file.write(text)
+            first.write(data)
+
+    def _as_json(self) -> bytes:
+        return (json.dumps(self.messages, ensure_ascii=False, indent=2) + "\n").encode(errors="replace")
+
+    def _as_markdown(self) -> bytes:
+        said = (f"## {turn['role']}\n\n{turn['content']}" for turn in self.messages)
+        return ("\n\n".join(said) + "\n").encode(errors="replace")
 
 
 def _turn(role: str, content: str) -> Turn:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from autoglmctl import exit_codes
+from autoglmctl.failures import CommandError
+
 HISTORY_LINES = 1000
 FENCE = '"""'
 
@@ -45,11 +48,19 @@ class LineEditor:
                 self._write_history()
 
     def read(self) -> str | None:
-        """The next text; `None` at the end of input. Raises KeyboardInterrupt at Ctrl-C."""
+        """The next text; `None` at the end of input.
+
+        Raises:
+            CommandError: what comes is no text.
+            KeyboardInterrupt: Ctrl-C was pressed.
+        """
         try:
             return self._text()
         except EOFError:
             return None
+        except UnicodeDecodeError as error:
+            message = f"Standard input is not UTF-8 text: it has the byte {error.object[error.start]:#04x}."
+            raise CommandError(message, exit_codes.USAGE) from error
 
     def _text(self) -> str:
         line = self._line("> ")

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Self
 
 import typer
 
+from autoglmctl import exit_codes
 from autoglmctl.completion import complete_model, complete_session
+from autoglmctl.failures import CommandError
 
 CONNECTION = "Connection"
 SAMPLING = "Sampling"
@@ -101,8 +103,10 @@ class SessionOption:
     ] = False
 
     def given(self) -> dict[str, Any]:
-        """What the command line said, by the client's names."""
-        session = {"session_id": self.session_id} if self.session_id else {}
+        """What the command line said, by the client's names. Raises CommandError for an empty name."""
+        if self.session_id == "":
+            raise CommandError("--session is empty. Name the conversation, or leave the option out.", exit_codes.USAGE)
+        session = {} if self.session_id is None else {"session_id": self.session_id}
         return session | ({"overflow": "drop_oldest"} if self.drop_oldest else {})
 
 

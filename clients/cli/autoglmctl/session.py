@@ -37,7 +37,10 @@ def list_sessions(invocation: Invocation) -> None:
 
 
 def show_session(invocation: Invocation, session_id: SessionArgument) -> None:
-    """Show a conversation: what was said, and what it takes up."""
+    """Show a conversation: what was said, and what it takes up.
+
+    An answer that is being given in it is waited for.
+    """
     with invocation.client() as client:
         session = client.session(session_id)
 
@@ -64,7 +67,8 @@ def resume_session(
 ) -> None:
     """Print a conversation's last answer from its beginning, and go on with it where it broke off.
 
-    For who lost the terminal in which it was being printed.
+    For who lost the terminal in which it was being printed. Another reader of the same answer is waited for: the rest
+    comes when the answer is over.
     """
     show(invocation, new_answer(invocation, stream=stream), lambda client: client.resume(session_id))
 

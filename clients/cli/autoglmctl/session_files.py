@@ -13,13 +13,14 @@ import typer
 
 from autoglmctl import exit_codes
 from autoglmctl.failures import CommandError
+from autoglmctl.interruption import cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
 from autoglmctl.options import SessionArgument
 from autoglmctl.quantities import byte_count, counted
 from autoglmctl.terminal import Terminal, is_closed
 
 if TYPE_CHECKING:
-    from openglm import Client, SessionExport
+    from openglm import Client, SessionExport, SessionInfo
 
 _SUFFIX = ".session"
 # Below that it is there before anybody has read the bar.
@@ -39,7 +40,8 @@ def export_session(
 ) -> None:
     """Write a conversation to a file: text, tokens, keys and values, not encrypted.
 
-    The file is for its owner's eyes, and there when it is whole.
+    The file is for its owner's eyes, and there when it is whole. An answer that is being given in the session is waited
+    for.
     """
     path = _path_for(session_id, file, force=force)
     with invocation.client() as client:
@@ -60,7 +62,7 @@ def import_session(invocation: Invocation, file: FromFile, session_id: NewName =
     # gRPC would log with a traceback what our one line says.
     logging.getLogger("grpc").addHandler(logging.NullHandler())
     with invocation.client() as client, _opened(file) as source:
-        info = client.import_session(name, source)
+        info = _imported(client, name, source, file)
     said = f"Session {name} has {counted(info.turns, 'turn')}, {counted(info.tokens, 'token')}."
     invocation.show(info, lambda: (said,))
 
@@ -71,7 +73,9 @@ def _path_for(session_id: str, file: str | None, *, force: bool) -> Path | None:
         _check_stdout()
         return None
     path = Path(file if file is not None else _name_for(session_id))
-    if path.is_file() and not force:
+    with _one_line(_unwritable(path)):
+        is_there = path.is_file()
+    if is_there and not force:
         raise CommandError(f"{path} is there already. Name another file, or replace it with --force.", exit_codes.USAGE)
     return path
 
@@ -90,28 +94,35 @@ def _check_stdout() -> None:
 
 
 def _write_out(pieces: SessionExport) -> None:
-    for piece in pieces:
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+    with cancelled_by_ctrl_c(pieces.cancel):
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
 
 
 def _saved(pieces: SessionExport, path: Path, told: Callable[[int], Any]) -> int:
-    try:
+    with cancelled_by_ctrl_c(pieces.cancel), _one_line(_unwritable(path)):
         return pieces.save(path, told)
-    except OSError as error:
-        _check_ours(error)
-        raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _imported(client: Client, name: str, source: BinaryIO, file: str) -> SessionInfo:
+    # The call itself is the library's to end; closing its client does.
+    with cancelled_by_ctrl_c(client.close), _one_line(_unreadable(file)):
+        return client.import_session(name, source)
 
 
 @contextmanager
 def _opened(file: str) -> Iterator[BinaryIO]:
+    """What has the file's bytes, without a buffer.
+
+    gRPC's thread may wait in `read` when the call is over, for who writes into a pipe. A buffer has a lock, which it
+    would hold meanwhile, and both closing the file and the interpreter's end would want it.
+    """
     if file == "-":
-        yield sys.stdin.buffer
+        yield getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
         return
-    try:
-        source = Path(file).open("rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+    with _one_line(_unreadable(file)):
+        source = Path(file).open("rb", buffering=0)  # noqa: SIM115 - closed below
     with source:
         yield source
 
@@ -131,7 +142,21 @@ def _shown(invocation: Invocation, client: Client, session_id: str) -> Iterator[
         yield lambda done: progress.update(task, completed=done, note=byte_count(done))
 
 
-def _check_ours(error: OSError) -> None:
-    """The library's errors may be an OSError, too: a connection's is."""
-    if hasattr(error, "remedy"):
-        raise error
+@contextmanager
+def _one_line(failed: str) -> Iterator[None]:
+    """Make an OSError of the block one line: what failed, and why."""
+    try:
+        yield
+    except OSError as error:
+        if hasattr(error, "remedy"):
+            # The library's errors may be an OSError, too: a connection's is.
+            raise
+        raise CommandError(f"{failed}: {error.strerror}.") from error
+
+
+def _unwritable(path: Path) -> str:
+    return f"{path} cannot be written"
+
+
+def _unreadable(file: str) -> str:
+    return "Standard input cannot be read" if file == "-" else f"{file} cannot be read"

@@ -52,7 +52,7 @@ def session_page(session: Session) -> Iterator[Any]:
     if session.turns:
         yield _turns_table(session.turns)
     for message in session.messages:
-        yield Text.assemble((f"{message.role}: ", "bold"), visible(message.content))
+        yield Text.assemble((f"{visible(message.role)}: ", "bold"), visible(message.content))
 
 
 def _turns_table(turns: Iterable[Turn]) -> Table:

@@ -42,7 +42,7 @@ class Terminal:
 
     def print(self, *renderables: Any) -> None:
         """Write tables and text to stdout."""
-        _console(sys.stdout).print(*renderables, sep="\n", markup=False, highlight=False)
+        _console(sys.stdout).print(*renderables, sep="\n")
 
     def print_json(self, value: Any) -> None:
         """Write one JSON document, on one line in a pipe, indented on a screen."""
@@ -127,7 +127,8 @@ def _console(stream: Any) -> Console:
     from rich.console import Console
 
     width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_COLUMNS
-    return Console(file=stream, width=width)
+    # Names are shown as they are, in a table's title, too: brackets and colons in them are no markup.
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
 def _plain(value: Any) -> Any:

@@ -94,7 +94,8 @@ class AsyncClient:
             session_id: the session.
             after_token: how many tokens are known already; they are not told again, but for those of a
                 piece of text that goes on behind them, which comes whole.
-            request_id: the answer's request; without it, whichever was the session's last.
+            request_id: the answer's request, which ends another reader's stream of it (Finished with CANCELLED);
+                without it, whichever was the session's last, once another reader of it is done.
             timeout: seconds for the whole call.
 
         Raises, while it is read:
@@ -132,7 +133,10 @@ class AsyncClient:
         return await self._ask(_session_calls.sessions())
 
     async def session(self, session_id: str) -> Session:
-        """A conversation and what was said. Raises SessionNotFoundError."""
+        """A conversation and what was said, once an answer that is being given in it is over.
+
+        Raises SessionNotFoundError.
+        """
         return await self._ask(_session_calls.session(session_id))
 
     async def delete_session(self, session_id: str) -> None:
@@ -152,7 +156,10 @@ class AsyncClient:
         return await self._ask(_session_calls.rewind_session(session_id, at_token, at_turn))
 
     def export_session(self, session_id: str) -> AsyncSessionExport:
-        """A session as one file, not encrypted: an async iterator of its bytes, with `save(path)`."""
+        """A session as one file, not encrypted: an async iterator of its bytes, with `save(path)`.
+
+        It waits for an answer that is being given in the session.
+        """
         call = _session_calls.export_session(session_id)
         return AsyncSessionExport(
             lambda timeout: call.start(self._connection, timeout),

@@ -98,7 +98,8 @@ class Client:
             session_id: the session.
             after_token: how many tokens are known already; they are not told again, but for those of a
                 piece of text that goes on behind them, which comes whole.
-            request_id: the answer's request; without it, whichever was the session's last.
+            request_id: the answer's request, which ends another reader's stream of it (Finished with CANCELLED);
+                without it, whichever was the session's last, once another reader of it is done.
             timeout: seconds for the whole call.
 
         Raises, while it is read:
@@ -145,7 +146,10 @@ class Client:
         return self._ask(_session_calls.sessions())
 
     def session(self, session_id: str) -> Session:
-        """A conversation and what was said. Raises SessionNotFoundError."""
+        """A conversation and what was said, once an answer that is being given in it is over.
+
+        Raises SessionNotFoundError.
+        """
         return self._ask(_session_calls.session(session_id))
 
     def delete_session(self, session_id: str) -> None:
@@ -156,6 +160,8 @@ class Client:
         self, session_id: str, new_session_id: str, *, at_token: int | None = None, at_turn: int | None = None
     ) -> SessionInfo:
         """Begin another session with what this one says: all of it, its first tokens, or its first turns.
+
+        It waits for an answer that is being given in the session.
 
         Raises:
             SessionNotFoundError: there is no such session.
@@ -169,6 +175,8 @@ class Client:
     ) -> SessionInfo:
         """Take back what a session says behind so many tokens or turns; its last turn, without either.
 
+        It waits for an answer that is being given in the session.
+
         Raises:
             SessionNotFoundError: there is no such session.
             InvalidArgumentError: it cannot be cut there; `session` tells of its turns.
@@ -176,7 +184,10 @@ class Client:
         return self._ask(_session_calls.rewind_session(session_id, at_token, at_turn))
 
     def export_session(self, session_id: str) -> SessionExport:
-        """A session as one file, not encrypted: an iterator of its bytes, with `save(path)`."""
+        """A session as one file, not encrypted: an iterator of its bytes, with `save(path)`.
+
+        It waits for an answer that is being given in the session.
+        """
         call = _session_calls.export_session(session_id)
         return SessionExport(
             lambda timeout: call.start(self._connection, timeout),

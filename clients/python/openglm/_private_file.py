@@ -30,8 +30,11 @@ class PrivateFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._fresh.unlink(missing_ok=True)
+        try:
+            # It writes what is left to write, so it fails where the disk is full.
+            self._file.close()
+        finally:
+            self._fresh.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> int:
         """Add to it. Returns its bytes so far."""

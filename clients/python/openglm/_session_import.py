@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from openglm._fields import bad
+from openglm._fields import bad, fill
 from openglm.v1 import sessions_pb2
 
 PIECE_BYTES = 1 << 20
@@ -29,10 +29,12 @@ class Upload(Iterator[sessions_pb2.ImportSessionRequest]):
     """
 
     def __init__(self, session_id: str, source: FileSource) -> None:
-        """Begin. Raises OSError if the file cannot be opened."""
+        """Begin. Raises OSError if the file cannot be opened, InvalidArgumentError if that can be no name."""
         self.failure: Exception | None = None
-        self._name = session_id
-        self._opened = Path(source).open("rb") if isinstance(source, str | Path) else None  # noqa: SIM115 - see close
+        self._first = sessions_pb2.ImportSessionRequest()
+        fill(self._first, {"session_id": session_id})
+        # Without a buffer, whose lock gRPC's thread may hold: `close` would wait for who writes into a pipe.
+        self._opened = Path(source).open("rb", buffering=0) if isinstance(source, str | Path) else None  # noqa: SIM115 - see close
         self._pieces = pieces(self._opened or source)  # type: ignore[arg-type]  # a path is open now
         self._begun = False
         self._closed = False
@@ -48,9 +50,10 @@ class Upload(Iterator[sessions_pb2.ImportSessionRequest]):
         # Once the call is over, gRPC's thread may still ask, and would log what it is told.
         if self._closed or (self._begun and not data):
             raise StopIteration
-        name = "" if self._begun else self._name
+        message = sessions_pb2.ImportSessionRequest() if self._begun else self._first
         self._begun = True
-        return sessions_pb2.ImportSessionRequest(session_id=name, data=data)
+        message.data = data
+        return message
 
     def close(self) -> None:
         """The call is over: give no more, and close what was opened here."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autoglmctl.chat_commands import ChatCommands
-from autoglmctl.conversation import Conversation
+from autoglmctl.conversation import Conversation, Turn
 from autoglmctl.terminal import Terminal
 
 
@@ -76,6 +76,27 @@ def test_save_replaces_what_this_chat_saved(
     assert "## user\n\nmore\n" in Path("a.md").read_text(encoding="utf-8")
 
 
+def test_what_is_saved_is_for_its_owners_eyes(
+    conversation: Conversation, commands: ChatCommands, tmp_path: Path
+) -> None:
+    """The second time, too, and then nothing that lies beside it is taken for the chat's own."""
+    letter, saved, beside = tmp_path / "letter", tmp_path / "a.md", tmp_path / ".a.md.new"
+    letter.write_text("Dear", encoding="utf-8")
+    beside.symlink_to(letter)
+    for _ in range(2):
+        commands.run(f"/save {saved}")
+        assert saved.stat().st_mode & 0o777 == 0o600
+        conversation.add("more", "much")
+    assert (letter.read_text(encoding="utf-8"), beside.is_symlink()) == ("Dear", True)
+
+
+def test_save_writes_what_is_no_text(commands: ChatCommands, tmp_path: Path) -> None:
+    """A terminal may give bytes that are none; the rest is worth keeping."""
+    commands.run("/system a\udcff")
+    commands.run(f"/save {tmp_path}/a.md")
+    assert "## system\n\na?\n" in (tmp_path / "a.md").read_text(encoding="utf-8")
+
+
 def test_save_leaves_a_file_of_others_alone(
     commands: ChatCommands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,7 +110,14 @@ def test_save_leaves_a_file_of_others_alone(
     assert capsys.readouterr().err == said * 2
 
 
-@pytest.mark.parametrize(("line", "said"), [("/save", "Name a file"), ("/save /proc/x/y", "cannot be written")])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("/save", "Name a file"),
+        ("/save /proc/x/y", "cannot be written"),
+        ("/save ~nobody-here/x", "no user of that name"),
+    ],
+)
 def test_save_says_what_is_wrong(
     commands: ChatCommands, capsys: pytest.CaptureFixture[str], line: str, said: str
 ) -> None:
@@ -110,3 +138,48 @@ def test_help_lists_every_command(commands: ChatCommands, capsys: pytest.Capture
     commands.run("/help")
     shown = capsys.readouterr().err
     assert all(name in shown for name in commands._known if name != "/quit")
+
+
+class Keeper:
+    """A session that the daemon keeps."""
+
+    def __init__(self, *questions: str) -> None:
+        self.turns = [{"role": "user", "content": question} for question in questions]
+
+    def told(self) -> list[Turn]:
+        """All that it says."""
+        return list(self.turns)
+
+
+def test_a_session_that_begins_anew_gets_its_system_message_with_the_next_question() -> None:
+    """Once; the question before that was answered without it stays what was said."""
+    conversation = Conversation("S", Keeper("one"))  # type: ignore[arg-type]  # it does all that is asked here
+    assert said(conversation.messages_with("two")) == ["two"]
+    conversation.add("two", "B", anew=True)
+    assert said(conversation.messages) == ["two", "B"]
+    assert said(conversation.messages_with("three")) == ["S", "three"]
+    conversation.add("three", "C")
+    assert said(conversation.messages) == ["two", "B", "S", "three", "C"]
+    assert said(conversation.messages_with("four")) == ["four"]
+
+
+def test_it_does_where_the_first_answer_of_the_new_one_was_stopped() -> None:
+    """Then the daemon's word is all that tells."""
+    keeper = Keeper()
+    conversation = Conversation("S", keeper)  # type: ignore[arg-type]  # as above
+    conversation.add("one", "A")
+    keeper.turns = Keeper("two").turns
+    conversation.broke_off("two", "")
+    assert said(conversation.messages_with("three")) == ["S", "three"]
+
+
+def test_what_the_daemon_dropped_is_not_sent_again(conversation: Conversation) -> None:
+    """It would be dropped again each time, with more to compute; the system message stays."""
+    conversation.add("two", "B")
+    conversation.lost(2)
+    assert said(conversation.messages) == ["Be brief.", "two", "B"]
+
+
+def said(messages: list[Turn]) -> list[str]:
+    """Their texts."""
+    return [message["content"] for message in messages]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autoglmctl.failures import CommandError
 from autoglmctl.line_editor import LineEditor, history_path
 
 
@@ -39,3 +40,13 @@ def test_the_history_is_where_xdg_says() -> None:
     """State, not configuration."""
     assert history_path({"XDG_STATE_HOME": "/s"}) == Path("/s/autoglmctl/history")
     assert history_path({"HOME": "/h"}) == Path("/h/.local/state/autoglmctl/history")
+
+
+def test_what_is_no_text_is_one_line_of_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with generate."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
+    with (
+        LineEditor(Path("/nowhere")) as editor,
+        pytest.raises(CommandError, match="not UTF-8 text: it has the byte 0xff"),
+    ):
+        editor.read()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,3 +148,15 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
         file.keep()
     assert link.is_symlink()
     assert target.read_bytes() == b"abc"
+
+
+def test_a_disk_that_is_full_at_the_last_bytes_keeps_nothing(tmp_path: Path) -> None:
+    """They are in a buffer until then, and closing the file tries to write them once more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            export(Call(b"abc")).save(tmp_path / "home")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert names_in(tmp_path) == []
