@@ -64,8 +64,8 @@ class Daemon:
         folders = {name: str(resolve_folder(model.path)) for name, model in config.models.items()}
         self._catalog = Catalog(folders, config.default_model)
         self._gateway = Gateway(self._catalog, self._book, self._router, self._clock, self._describe)
-        desk = SessionDesk(self._book, self._catalog.speakers, self._clock.wall)
-        self._edge = EdgeServer(config.server, self._gateway, desk, self._clock)
+        self._desk = SessionDesk(self._book, self._catalog.speakers, self._clock.wall)
+        self._edge = EdgeServer(config.server, self._gateway, self._desk, self._clock)
 
     async def run(self) -> None:
         """Serve until asked to stop.
@@ -172,6 +172,7 @@ class Daemon:
         self._notifier.stopping(STOP_SECONDS + self._config.server.drain_seconds + 3 * LAST_WORDS_SECONDS)
         self._preparer.stop()
         await self._edge.drain()
+        self._desk.drain()
         if self._gateway.admission.count:
             log.info(
                 "draining; another signal ends the streams now",

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from autoglmd.errors.availability import DrainingError
 from autoglmd.errors.session import SessionError, SessionNotFoundError
 from autoglmd.host.spool import Spool
 from autoglmd.messages.generation import Message
@@ -45,10 +46,15 @@ class SessionDesk:
         # Each has a whole conversation in memory.
         self._cutting = asyncio.Semaphore(CUTS_AT_ONCE)
         self._running: set[asyncio.Task[object]] = set()
+        self._draining = False
+
+    def drain(self) -> None:
+        """Take nothing new from now on: the daemon is stopping, and would cut it off."""
+        self._draining = True
 
     async def all(self, tenant: str) -> tuple[SessionInfo, ...]:
         """See SessionsPort.all."""
-        self._book.check_open()
+        self._check_open()
         return await self._calls.in_time("list-sessions", lambda: self._book.sessions(tenant))
 
     async def one(self, key: SessionKey) -> tuple[SessionInfo, tuple[Message, ...], tuple[TurnMark, ...]]:
@@ -86,7 +92,7 @@ class SessionDesk:
 
     async def imported(self, key: SessionKey, pieces: AsyncIterator[bytes]) -> SessionInfo:
         """See SessionsPort.imported."""
-        self._book.check_open()
+        self._check_open()
         # Before all of it has come, if it can be known; and again when it counts.
         await self._calls.apart("import-session", lambda: self._moves.expect_none(key))
         with self._transfers.one(key.tenant) as spool:
@@ -108,6 +114,11 @@ class SessionDesk:
         async with self._cutting:
             told = await self._changed(keys, name, lambda: work().without_data())
         return await self._kept(told)
+
+    def _check_open(self) -> None:
+        if self._draining:
+            raise DrainingError
+        self._book.check_open()
 
     async def _spooled(self, key: SessionKey, spool: Spool) -> None:
         def loaded() -> Conversation:
@@ -146,7 +157,7 @@ class SessionDesk:
 
         Who leaves before it is his time leaves the line.
         """
-        self._book.check_open()
+        self._check_open()
         # Everybody takes them in the same order, so nobody waits for who waits for him.
         ordered = sorted(set(keys), key=lambda key: (key.tenant, key.session_id))
         begun = asyncio.Event()

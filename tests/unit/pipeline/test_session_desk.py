@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoglmd.config.rooms import SessionsConfig
-from autoglmd.errors.availability import TransfersBusyError, UnavailableError
+from autoglmd.errors.availability import DrainingError, TransfersBusyError, UnavailableError
 from autoglmd.errors.session import SessionError, SessionNotFoundError
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.disk import Disk, Piece
@@ -278,3 +278,14 @@ def test_a_turn_that_was_deleted_while_it_was_read_does_not_come_back(tmp_path: 
     assert book.flush(LIMIT_SECONDS)
     assert not list(folder.glob("*/*.session"))
     book.stop(LIMIT_SECONDS)
+
+
+async def test_a_daemon_that_stops_takes_no_new_changes(book: SessionBook) -> None:
+    """It would cut them off, and whoever tried a fork again would be told that its name is taken."""
+    desk = desk_of(book)
+    desk.drain()
+    for call in (desk.fork(KEY, "new", None), desk.delete(KEY), desk.one(KEY), desk.all(KEY.tenant)):
+        with pytest.raises(DrainingError):
+            await call
+    with pytest.raises(DrainingError):
+        await anext(desk.exported(KEY))
