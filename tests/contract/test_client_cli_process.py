@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from openglm.v1 import models_pb2
+from openglm.v1 import inference_pb2, models_pb2, sessions_pb2
 from tests.support.scripted_server import (
     LIMIT_SECONDS,
     Hang,
@@ -202,6 +202,30 @@ def test_chat_says_how_to_begin_anew_where_the_conversation_is_too_long(
     screen.until_prompt("/clear begins it anew")
     screen.type("\x04")
     assert screen.wait() == 0
+
+
+def test_chat_asks_before_it_deletes_a_session(server: ScriptedServer, on_screen: Start, tmp_path: Path) -> None:
+    """Ctrl-C is a no, and keeps the chat; the answer is none of the history's lines."""
+    said = [inference_pb2.Message(role="user", content="one")]
+    kept = sessions_pb2.GetSessionResponse(session=sessions_pb2.Session(session_id="home", turns=3), messages=said)
+    server.answer("GetModel", MODEL)
+    server.answer("GetSession", kept)
+    server.answer("DeleteSession", sessions_pb2.DeleteSessionResponse())
+    screen = on_screen("chat", "--session", "home", "--socket", str(server.path))
+    screen.until_prompt("goes on")
+    screen.type("/clear\n")
+    screen.until("Delete session home with 3 turns from the daemon? [y/N] ")
+    screen.interrupt()
+    screen.until_prompt("Session home stays as it is.")
+    screen.seen = ""
+    screen.type("/clear\n")
+    screen.until("[y/N] ")
+    screen.type("y\n")
+    screen.until_prompt("Session home is deleted; the conversation begins anew.")
+    screen.type("\x04")
+    assert screen.wait() == 0
+    assert [type(request).__name__ for request in server.requests].count("DeleteSessionRequest") == 1
+    assert (tmp_path / "autoglmctl" / "history").read_text().splitlines() == ["/clear"]
 
 
 def test_chat_says_at_once_that_no_daemon_runs(on_screen: Start, tmp_path: Path) -> None:

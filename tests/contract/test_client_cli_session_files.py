@@ -3,9 +3,11 @@
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 
 from autoglmctl import completion
 from openglm.v1 import admin_pb2, inference_pb2, sessions_pb2
@@ -50,6 +52,28 @@ def test_fork_and_rewind_say_what_is_there_now(server: ScriptedServer, autoglmct
     assert autoglmctl("session", "rewind", "home", "--at-token", "9", "--at-turn", "1").exit_code == 2
     assert server.requests[0].at_turn == 1
     assert server.requests[-1].at_token == 9
+
+
+@pytest.mark.parametrize(
+    ("method", "answered", "words"),
+    [
+        ("ForkSession", sessions_pb2.ForkSessionResponse, ("fork", "home", "away")),
+        ("RewindSession", sessions_pb2.RewindSessionResponse, ("rewind", "home")),
+        ("ImportSession", sessions_pb2.ImportSessionResponse, ("import", "-", "home")),
+    ],
+)
+def test_a_change_that_is_not_on_disk_yet_is_done_and_said(
+    server: ScriptedServer, autoglmctl: Command, method: str, answered: Callable[..., Message], words: tuple[str, ...]
+) -> None:
+    """A crash would take it back, which the figures alone do not tell; programs have disk_bytes."""
+    server.answer(method, answered(session=sessions_pb2.Session(session_id="home", turns=2, tokens=30)))
+    done = autoglmctl("session", *words, stdin=b"x")
+    assert (done.exit_code, "2 turns, 30 tokens" in done.stdout) == (0, True)
+    assert "not on the daemon's disk yet, and would be lost" in done.stderr
+    assert autoglmctl("session", *words, "--json", stdin=b"x").stderr == ""
+    server.forget()
+    server.answer(method, answered(session=HOME))
+    assert autoglmctl("session", *words, stdin=b"x").stderr == ""
 
 
 def test_an_export_is_a_file_here(
@@ -179,11 +203,11 @@ def test_a_large_export_shows_how_far_it_is(
 def test_a_chat_takes_back_its_last_turn_and_is_forked(server: ScriptedServer, autoglmctl: Command) -> None:
     """In a session by the daemon, which then tells what is left."""
     left = sessions_pb2.GetSessionResponse(session=HOME, messages=SAID[:2])
-    server.answer("GetSession", WHOLE, left)
+    server.answer("GetSession", WHOLE, WHOLE, left)
     server.answer("RewindSession", REWOUND)
     server.answer("ForkSession", FORKED, EXISTS)
     done = autoglmctl("chat", "--session", "home", stdin="/rewind\n/fork away\n/fork away\n/fork\n")
-    assert "taken back" in done.stderr
+    assert 'The question "two" and its answer are taken back.' in done.stderr
     assert "in session away, too" in done.stderr
     assert "Session exists" in done.stderr
     assert "/fork NAME" in done.stderr

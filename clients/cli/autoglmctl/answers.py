@@ -144,6 +144,11 @@ class TextAnswer(_Collector):
             self._terminal.remark(lost)
         if started.dropped_messages:
             self._terminal.remark(f"(the context is full: the oldest {started.dropped_messages} messages were dropped)")
+        if started.unsaved_seconds:
+            self._terminal.remark(
+                f"(the daemon's disk has taken no conversations for {started.unsaved_seconds:.0f} s: "
+                "this one is lost if the daemon ends; see its log)"
+            )
 
     def finish(self) -> None:
         """Print what was asked for beside the text."""
@@ -206,7 +211,17 @@ def completion_body(completion: Completion) -> dict[str, Any]:
     } | {name: asdict(completion.started)[name] for name in _STARTED}
 
 
-_STARTED = ("request_id", "model", "model_version", "seed", "trace_id", "cache_tier", "cache_miss", "dropped_messages")
+_STARTED = (
+    "request_id",
+    "model",
+    "model_version",
+    "seed",
+    "trace_id",
+    "cache_tier",
+    "cache_miss",
+    "dropped_messages",
+    "unsaved_seconds",
+)
 
 
 def stats_line(completion: Completion) -> str:

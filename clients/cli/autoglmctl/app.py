@@ -8,7 +8,8 @@ from autoglmctl.parameters import Command, add_command
 from autoglmctl.root import root
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 error; 2 wrong usage; 3 no daemon reachable; 4 refused for now, try later; 130 interrupted."
+    "Exit codes: 0 done; 1 error; 2 wrong usage; 3 no daemon reachable, or the connection lost; "
+    "4 refused for now, try later; 130 interrupted."
 )
 
 
@@ -37,6 +38,8 @@ def build_app() -> typer.Typer:
     )
     for name, command in _SESSION_COMMANDS.items():
         add_command(sessions, name, command)
+    for name in _DELETE_ALIASES:
+        add_command(sessions, name, session.delete_session, hidden=True)
     app.add_typer(sessions, name="session")
     return app
 
@@ -64,4 +67,6 @@ _SESSION_COMMANDS: dict[str, Command] = {
     "import": session_files.import_session,
     "delete": session.delete_session,
 }
+# What people type who know it from elsewhere. Without them, `remove` would be told that it is nearly `resume`.
+_DELETE_ALIASES = ("rm", "remove")
 _OFFLINE: tuple[Command, ...] = (model.build, model.prepare)

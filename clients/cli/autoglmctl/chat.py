@@ -59,11 +59,16 @@ def _conversation(client: Client, terminal: Terminal, system: str, session_id: s
     """A new one, or what the daemon keeps under the session's name."""
     if session_id is None:
         return Conversation(system)
-    conversation = Conversation(system, KeptSession(client, session_id))
+    kept = KeptSession(client, session_id)
+    conversation = Conversation(system, kept)
+    if kept.is_unfinished:
+        terminal.remark(
+            f"Its last answer broke off: 'autoglmctl session resume {session_id}' takes it up; a question gives it up."
+        )
     if conversation.is_kept:
         terminal.remark(f"Session {session_id} goes on: {len(conversation.messages)} messages.")
         if system:
-            terminal.remark("It has begun already, so --system is not sent; /clear begins it anew.")
+            terminal.remark("It has begun already, so --system is not sent; /clear deletes it and begins anew.")
     return conversation
 
 
@@ -80,15 +85,16 @@ class Repl:
         self._client = client
         self._editor = editor
         self._conversation = conversation
-        self._commands = ChatCommands(conversation, self._terminal)
+        self._commands = ChatCommands(conversation, self._terminal, self._agrees if editor.on_terminal else None)
+        self._prompt = CtrlCAtPrompt()
         self.exit_code = 0
 
     def run(self, options: dict[str, Any], *, stats: bool) -> None:
         """Go on until it ends."""
-        with CtrlCAtPrompt() as prompt:
+        with self._prompt:
             while not self._commands.done:
                 try:
-                    text = prompt.read(self._editor.read)
+                    text = self._prompt.read(self._editor.read)
                 except KeyboardInterrupt:
                     self._terminal.remark("\nCtrl-D or /exit leaves.")
                     continue
@@ -108,6 +114,17 @@ class Repl:
             self._commands.run(text)
         elif text.strip():
             self._turn(text.removeprefix("/") if text.startswith("//") else text, options, stats=stats)
+
+    def _agrees(self, question: str) -> bool:
+        """Whether the person says yes. Ctrl-C and Ctrl-D are a no."""
+        try:
+            answer = self._prompt.read(lambda: self._editor.answer(f"{question} [y/N] "))
+        except KeyboardInterrupt:
+            answer = None
+        if answer is None:
+            self._terminal.write("\n")
+            return False
+        return answer.strip().lower() in ("y", "yes")
 
     def _turn(self, text: str, options: dict[str, Any], *, stats: bool) -> None:
         from openglm import OpenGLMError

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from autoglmctl.kept_session import KeptSession
 
 Turn = dict[str, str]
+# As the daemon calls who answers: in a chat, and of plain prompts.
+_ANSWERERS = ("assistant", "completion")
 
 
 class Conversation:
@@ -44,6 +46,16 @@ class Conversation:
     def is_kept(self) -> bool:
         """Whether the daemon knows what was said."""
         return self._kept is not None and bool(self._turns)
+
+    @property
+    def session_id(self) -> str | None:
+        """What the daemon's session is called, whether it has begun or not; `None` outside of sessions."""
+        return self._kept.session_id if self._kept else None
+
+    @property
+    def has_begun_with_system(self) -> bool:
+        """Whether a system message is among what a session says."""
+        return any(turn["role"] == "system" for turn in self._turns)
 
     @property
     def has_turns(self) -> bool:
@@ -94,24 +106,43 @@ class Conversation:
         else:
             self.failed()
 
-    def rewind(self) -> None:
-        """Take back the last question and its answer. Raises OpenGLMError where the daemon does not."""
-        if self._kept is not None:
+    def rewind(self) -> str:
+        """Take back the last question and its answer, and return the question; empty if one cannot tell.
+
+        Raises:
+            OpenGLMError: the daemon does not take it back.
+        """
+        if self._kept is None:
+            before, self._turns = self._turns, self._turns[:-2]
+        else:
+            # Its last turn may be another terminal's.
+            before = self._kept.told()
             self._kept.rewind()
             self._turns = self._kept.told()
-        else:
-            del self._turns[-2:]
+        taken = before[len(self._turns) :]
+        return next((turn["content"] for turn in reversed(taken) if turn["role"] not in _ANSWERERS), "")
 
     def fork(self, name: str) -> None:
         """Have the daemon keep it under another name, too. Raises OpenGLMError."""
         if self._kept is not None:
             self._kept.fork(name)
 
-    def clear(self) -> None:
-        """Forget all turns; the system message stays. Raises OpenGLMError where the daemon does not forget them."""
-        if self._kept is not None:
-            self._kept.forget()
+    def kept_turns(self) -> int:
+        """How many turns the daemon keeps. Raises OpenGLMError where it does not tell."""
+        return self._kept.turn_count() if self._kept else 0
+
+    def clear(self) -> bool:
+        """Forget all turns; the system message stays.
+
+        Returns:
+            whether the daemon has deleted a session.
+
+        Raises:
+            OpenGLMError: the daemon does not forget them.
+        """
+        deleted = self._kept is not None and self._kept.forget()
         self._turns.clear()
+        return deleted
 
     def save(self, path: Path) -> None:
         """Write all messages: JSON where the name ends in .json, else Markdown. Only its own files are replaced.

@@ -5,7 +5,7 @@ ERROR = 1
 USAGE = 2
 """Also a request that the daemon refuses as it stands: out of range, for an unknown model, with too long a prompt."""
 NOT_REACHABLE = 3
-"""No daemon answers, or its socket may not be opened."""
+"""No daemon answers, or its socket may not be opened; or the connection broke for good."""
 RETRY_LATER = 4
 """The daemon refused for now: its line is full, a model is loading, or it is stopping."""
 INTERRUPTED = 130

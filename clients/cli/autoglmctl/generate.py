@@ -73,6 +73,8 @@ def _input(prompt: str, how: RequestOptions) -> dict[str, Any]:
         raise CommandError("--system needs the chat template, and --raw goes without it.", exit_codes.USAGE)
     if how.raw:
         return {"prompt": text}
+    if not text.strip():
+        raise CommandError("Say something: the prompt has nothing but blanks.", exit_codes.USAGE)
     system = [] if how.system is None else [{"role": "system", "content": how.system}]
     return {"messages": [*system, {"role": "user", "content": text}]}
 

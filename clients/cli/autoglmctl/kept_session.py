@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from openglm import Client
+    from openglm import Client, Session
 
 
 class KeptSession:
@@ -16,16 +15,19 @@ class KeptSession:
     def __init__(self, client: Client, session_id: str) -> None:
         self._client = client
         self.session_id = session_id
+        self.is_unfinished = False
+        """Whether its last answer had broken off, and could be taken up, when it was last asked for."""
 
     def told(self) -> list[dict[str, str]]:
         """Everything said, once no answer is being given; nothing without such a session. Raises OpenGLMError."""
-        from openglm import SessionNotFoundError
+        session = self._session()
+        self.is_unfinished = session is not None and session.info.unfinished
+        return [asdict(message) for message in session.messages] if session else []
 
-        try:
-            session = self._client.session(self.session_id)
-        except SessionNotFoundError:
-            return []
-        return [asdict(message) for message in session.messages]
+    def turn_count(self) -> int:
+        """How many there are, once no answer is being given; 0 without such a session. Raises OpenGLMError."""
+        session = self._session()
+        return session.info.turns if session else 0
 
     def rewind(self) -> None:
         """Have the daemon take back the last turn. Raises OpenGLMError."""
@@ -35,9 +37,20 @@ class KeptSession:
         """Have the daemon keep a copy. Raises OpenGLMError."""
         self._client.fork_session(self.session_id, name)
 
-    def forget(self) -> None:
-        """Have the daemon forget it. Gone already is what was wanted. Raises OpenGLMError."""
+    def forget(self) -> bool:
+        """Have the daemon forget it. False: gone already, which is what was wanted. Raises OpenGLMError."""
         from openglm import SessionNotFoundError
 
-        with contextlib.suppress(SessionNotFoundError):
+        try:
             self._client.delete_session(self.session_id)
+        except SessionNotFoundError:
+            return False
+        return True
+
+    def _session(self) -> Session | None:
+        from openglm import SessionNotFoundError
+
+        try:
+            return self._client.session(self.session_id)
+        except SessionNotFoundError:
+            return None

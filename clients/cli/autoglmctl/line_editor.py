@@ -62,6 +62,22 @@ class LineEditor:
             message = f"Standard input is not UTF-8 text: it has the byte {error.object[error.start]:#04x}."
             raise CommandError(message, exit_codes.USAGE) from error
 
+    def answer(self, question: str) -> str | None:
+        """What a person answers to a question, on one line that is kept in no history; `None` at the end of input.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed.
+        """
+        import readline
+
+        readline.set_auto_history(False)
+        try:
+            return input(question)
+        except (EOFError, UnicodeDecodeError):
+            return None
+        finally:
+            readline.set_auto_history(True)
+
     def _text(self) -> str:
         line = self._line("> ")
         if line.lstrip().startswith(FENCE):

@@ -17,7 +17,7 @@ EXIT_STATUS = (
     ("0", "Done."),
     ("1", "An error, or an answer that somebody cancelled; one line on standard error says which."),
     ("2", "Wrong usage, or a request that the daemon refuses as it stands, such as one for an unknown model."),
-    ("3", "No daemon is reachable."),
+    ("3", "No daemon is reachable, or none that this user may speak to; or the connection broke for good."),
     ("4", "The daemon refused for now: its line is full, a model is loading, or it is stopping. Try later."),
     ("130", "Interrupted by Ctrl\\-C."),
     ("141", "The reader of standard output went away."),
@@ -54,28 +54,37 @@ def _lines() -> Iterator[str]:
     yield ".SH ENVIRONMENT"
     for name, meaning in ENVIRONMENT:
         yield from (".TP", f".B {name}", escaped(meaning))
-    yield from (".SH SEE ALSO", ".BR autoglmd (1)")
+    yield from (".SH SEE ALSO", escaped("autoglmd --help tells of the daemon's own commands."))
 
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command that does something, with the words that call it."""
+    """Every command that does something, with the words that call it. Hidden ones are other names of these."""
     children = getattr(command, "commands", None)
     if children is None:
         yield path, command
         return
     for name, child in children.items():
-        yield from leaves(child, (*path, name))
+        if not child.hidden:
+            yield from leaves(child, (*path, name))
 
 
 def _command(path: tuple[str, ...], command: Any) -> Iterator[str]:
     words = [escaped(" ".join(path))]
-    words += [f"\\fI{escaped(item.metavar or item.name)}\\fR" for item in command.params if _is_argument(item)]
+    words += [_placed(item) for item in command.params if _is_argument(item)]
     yield f".SS {' '.join(words)}"
     yield escaped(" ".join(command.help.split()))
     for item in command.params:
         if _is_argument(item):
-            yield from (".TP", f"\\fI{escaped(item.metavar or item.name)}\\fR", escaped(item.help or ""))
+            yield from (".TP", _named(item), escaped(item.help or ""))
     yield from _options(command, frozenset(item.name for item in spread(GlobalOptions)))
+
+
+def _placed(item: Any) -> str:
+    return _named(item) if item.required else f"[{_named(item)}]"
+
+
+def _named(item: Any) -> str:
+    return f"\\fI{escaped(item.metavar or item.name)}\\fR"
 
 
 def _options(command: Any, left_out: frozenset[str]) -> Iterator[str]:

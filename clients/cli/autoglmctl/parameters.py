@@ -20,8 +20,16 @@ from autoglmctl.options import GlobalOptions, OutputOptions
 Command = Callable[..., None]
 
 
-def add_command(app: typer.Typer, name: str, command: Command, *, offline: bool = False) -> None:
-    """Make `command` a command of `app`; its docstring is its help. One that is offline has no connection options."""
+def add_command(app: typer.Typer, name: str, command: Command, *, offline: bool = False, hidden: bool = False) -> None:
+    """Make `command` a command of `app`; its docstring is its help.
+
+    Args:
+        app: what it is a command of.
+        name: what calls it.
+        command: what it does.
+        offline: whether it goes without the options about the connection.
+        hidden: whether it works without being shown.
+    """
 
     def run(ctx: typer.Context, invocation: OutputOptions, **arguments: Any) -> None:
         options: GlobalOptions = ctx.obj.overridden(invocation)
@@ -32,7 +40,7 @@ def add_command(app: typer.Typer, name: str, command: Command, *, offline: bool 
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
     common = OutputOptions if offline else GlobalOptions
     everywhere = inspect.Parameter("invocation", inspect.Parameter.KEYWORD_ONLY, annotation=common)
-    app.command(name, cls=PlainCommand)(_flattened(run, [context, *own, everywhere], command.__doc__))
+    app.command(name, cls=PlainCommand, hidden=hidden)(_flattened(run, [context, *own, everywhere], command.__doc__))
 
 
 def flattened(command: Command) -> Command:

@@ -1,7 +1,9 @@
 """autoglmctl session: the conversations that the daemon keeps."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +11,9 @@ from autoglmctl.answering import new_answer, show
 from autoglmctl.invocation import Invocation
 from autoglmctl.options import SessionArgument
 from autoglmctl.quantities import counted
+
+if TYPE_CHECKING:
+    from openglm import SessionInfo
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,7 @@ def fork_session(
     """
     with invocation.client() as client:
         info = client.fork_session(session_id, new_session_id, **asdict(place))
-    said = f"Session {new_session_id} begins with {counted(info.turns, 'turn')}, {counted(info.tokens, 'token')}."
-    invocation.show(info, lambda: (said,))
+    show_change(invocation, info, f"Session {new_session_id} begins with")
 
 
 def rewind_session(invocation: Invocation, session_id: SessionArgument, place: Place) -> None:
@@ -96,5 +100,16 @@ def rewind_session(invocation: Invocation, session_id: SessionArgument, place: P
     """
     with invocation.client() as client:
         info = client.rewind_session(session_id, **asdict(place))
-    said = f"Session {session_id} has {counted(info.turns, 'turn')}, {counted(info.tokens, 'token')}."
+    show_change(invocation, info, f"Session {session_id} has")
+
+
+def show_change(invocation: Invocation, info: SessionInfo, has: str) -> None:
+    """Show what a session has after a change, and whether a crash would take that back."""
+    said = f"{has} {counted(info.turns, 'turn')}, {counted(info.tokens, 'token')}."
     invocation.show(info, lambda: (said,))
+    if not info.disk_bytes and not invocation.json:
+        # The daemon gives up waiting for a slow disk, and answers all the same.
+        invocation.terminal.remark(
+            "The change is not on the daemon's disk yet, and would be lost if the daemon ended now. "
+            "`autoglmctl status` says how long it waits."
+        )

@@ -16,7 +16,8 @@ from autoglmctl.failures import CommandError
 from autoglmctl.interruption import cancelled_by_ctrl_c
 from autoglmctl.invocation import Invocation
 from autoglmctl.options import SessionArgument
-from autoglmctl.quantities import byte_count, counted
+from autoglmctl.quantities import byte_count
+from autoglmctl.session import show_change
 from autoglmctl.terminal import Terminal, is_closed
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def import_session(invocation: Invocation, file: FromFile, session_id: NewName =
     logging.getLogger("grpc").addHandler(logging.NullHandler())
     with invocation.client() as client, _opened(file) as source:
         info = _imported(client, name, source, file)
-    said = f"Session {name} has {counted(info.turns, 'turn')}, {counted(info.tokens, 'token')}."
-    invocation.show(info, lambda: (said,))
+    show_change(invocation, info, f"Session {name} has")
 
 
 def _path_for(session_id: str, file: str | None, *, force: bool) -> Path | None:

@@ -49,6 +49,8 @@ def session_page(session: Session) -> Iterator[Any]:
             "expires": _local(info.expires),
         },
     )
+    if info.unfinished:
+        yield Text(f"Its last answer broke off: 'autoglmctl session resume {info.session_id}' takes it up.")
     if session.turns:
         yield _turns_table(session.turns)
     for message in session.messages:

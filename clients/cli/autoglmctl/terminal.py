@@ -41,8 +41,15 @@ class Terminal:
         sys.stdout.flush()
 
     def print(self, *renderables: Any) -> None:
-        """Write tables and text to stdout."""
-        _console(sys.stdout).print(*renderables, sep="\n")
+        """Write tables and text to stdout. In a pipe, the lines of a text are as long as they are."""
+        from rich.text import Text
+
+        console = _console(sys.stdout)
+        for each in renderables:
+            if isinstance(each, str | Text) and not sys.stdout.isatty():
+                self.write_line(str(each))
+            else:
+                console.print(each)
 
     def print_json(self, value: Any) -> None:
         """Write one JSON document, on one line in a pipe, indented on a screen."""

@@ -103,7 +103,8 @@ class Timings(Mirror):
 class Started:
     """First event of every stream. `seed` is the one in use, `trace_id` the W3C one in the daemon's log.
 
-    `dropped_messages` are the oldest ones, which the answer does not know, because the request allowed it.
+    `dropped_messages` are the oldest ones, which the answer does not know, because the request allowed it. For
+    `unsaved_seconds` the daemon's disk has taken no conversations: what is said in a session is in its memory alone.
     """
 
     request_id: str = ""
@@ -116,6 +117,7 @@ class Started:
     cache_tier: CacheTier = CacheTier.UNSPECIFIED
     cache_miss: CacheMiss = CacheMiss.UNSPECIFIED
     dropped_messages: int = 0
+    unsaved_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

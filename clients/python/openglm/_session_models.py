@@ -35,7 +35,8 @@ class Turn(Mirror):
 class SessionInfo:
     """A conversation that the daemon keeps. Times are aware, in UTC.
 
-    Of its `tokens`, `cached_tokens` need not be computed again.
+    Of its `tokens`, `cached_tokens` need not be computed again. `unfinished`, which `session` alone tells: its last
+    answer broke off, and `resume` takes it up.
     """
 
     session_id: str
@@ -47,6 +48,7 @@ class SessionInfo:
     tokens: int
     disk_bytes: int
     cached_tokens: int
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

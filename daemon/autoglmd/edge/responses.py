@@ -85,6 +85,7 @@ def session_response(session: SessionInfo) -> sessions_pb2.Session:
         tokens=session.tokens,
         disk_bytes=session.disk_bytes,
         cached_tokens=session.cached_tokens,
+        unfinished=session.unfinished,
     )
 
 
@@ -128,6 +129,7 @@ def _started(event: Started) -> inference_pb2.Started:
         seed=event.seed,
         trace_id=event.trace_id,
         dropped_messages=event.dropped_messages,
+        unsaved_seconds=event.unsaved_seconds,
     )
 
 

@@ -169,7 +169,12 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """First event of every stream. `dropped_messages` are those that went because the context was full."""
+    """First event of every stream.
+
+    Attributes:
+        dropped_messages: those that went because the context was full.
+        unsaved_seconds: for how long the disk has taken no conversations, if one was to be kept; 0 where it takes them.
+    """
 
     request_id: str
     model: str
@@ -179,6 +184,7 @@ class Started:
     seed: int
     trace_id: str
     dropped_messages: int = 0
+    unsaved_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

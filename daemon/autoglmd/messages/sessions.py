@@ -15,7 +15,11 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session as its owner sees it. Times in seconds since 1970; see `proto/openglm/v1/sessions.proto`."""
+    """A session as its owner sees it. Times in seconds since 1970; see `proto/openglm/v1/sessions.proto`.
+
+    Attributes:
+        unfinished: whether its last answer broke off and can be taken up. Not told where many are listed.
+    """
 
     session_id: str
     model: str
@@ -26,6 +30,7 @@ class SessionInfo:
     tokens: int
     disk_bytes: int
     cached_tokens: int = 0
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ def with_remedy(error: PromptTooLongError, request: GenerationRequest, told: Con
     if not isinstance(request.prompt, ChatPrompt) or request.overflow is not Overflow.REFUSE:
         return error
     has_turns = len(request.prompt.messages) > 1 or (told is not None and told.messages)
+    if told is not None and told.ids:
+        error = error.with_remedy(f"{len(told.ids)} of its tokens are the conversation's so far.")
     return error.with_remedy(REMEDY) if has_turns else error
 
 

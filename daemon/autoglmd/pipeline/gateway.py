@@ -17,6 +17,7 @@ from autoglmd.messages.generation import (
     GenerationRequest,
     ResumptionRequest,
     SamplingParams,
+    Started,
     StreamEvent,
     TextPrompt,
     TokenPrompt,
@@ -127,9 +128,15 @@ class Gateway:
                 async for event in events:
                     if entry.turn is not None:
                         entry.turn.sent(event)
-                    yield event
+                    yield self._with_what_disks_do(event, entry)
         finally:
             self._close(entry)
+
+    def _with_what_disks_do(self, event: StreamEvent, entry: OpenRequest) -> StreamEvent:
+        """Who begins a turn learns whether it can be kept now."""
+        if entry.turn is None or not isinstance(event, Started):
+            return event
+        return replace(event, unsaved_seconds=self._book.refused_seconds)
 
     def cancel(self, request_id: str, tenant: str | None) -> bool:
         """See GatewayPort.cancel."""

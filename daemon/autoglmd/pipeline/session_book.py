@@ -2,9 +2,9 @@
 
 import logging
 import os
-import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from autoglmd.config.rooms import SessionsConfig
@@ -15,6 +15,7 @@ from autoglmd.host.disk import Disk
 from autoglmd.messages.sessions import CacheMiss, CacheReport, CacheTier, SessionInfo, SessionKey
 from autoglmd.messages.status import SessionsStats
 from autoglmd.pipeline.journalling import Journalling, Places
+from autoglmd.pipeline.last_answers import LastAnswers
 from autoglmd.pipeline.leases import Leases
 from autoglmd.pipeline.preparation import Recalled
 from autoglmd.pipeline.recall import Recall
@@ -88,8 +89,7 @@ class SessionBook:
         self._warm = WarmConversations(self._memory)
         self._prefixes = SharedPrefixes(self._memory) if config.share_prefixes else None
         self._write_back = write_back
-        # Between a turn that only the journal has and its end there.
-        self._forgetting = threading.Lock()
+        self.last_answers = LastAnswers(self.answers, self._kept.is_told)
 
     def start(self) -> None:
         """Start the threads that write."""
@@ -116,12 +116,17 @@ class SessionBook:
             journal_seconds=self.answers.seconds,
         )
 
+    @property
+    def refused_seconds(self) -> float:
+        """For how long the disk has taken no conversations; 0 where it takes them. Asks no disk."""
+        return self._write_back.refused_seconds
+
     def check_open(self) -> None:
         """Raises UnavailableError as long as the folder is not ours, as while the daemon before still saves there."""
         if not self._store.is_open:
             raise UnavailableError(
-                f"Conversations cannot be had now: {self._store.refusal.rstrip('.')}. Try again in a moment, or ask "
-                "without a session."
+                f"Conversations cannot be had now: {self._store.refusal.rstrip('.')}. Try again in a moment, give this "
+                "daemon a state_dir of its own, or ask without a session."
             )
 
     def find(self, key: SessionKey) -> Conversation | None:
@@ -154,10 +159,7 @@ class SessionBook:
             return self.without(key, model, found)
         if not found.is_saved:
             # Before the next answer takes its place in the journal. Half of the time that the next one waits for.
-            with self._forgetting:
-                # Who asked may have left, and the session be another's to delete meanwhile.
-                if self._kept.is_told(key):
-                    self.commit(found.conversation)
+            self.last_answers.take(key, partial(self.commit, found.conversation))
             self.wait_saved(key, self.recall_seconds / 2)
         return _recalled(found.conversation, model, CacheTier.DISK, CacheMiss.DAMAGED if found.damaged else None)
 
@@ -213,7 +215,7 @@ class SessionBook:
     def sessions(self, tenant: str) -> tuple[SessionInfo, ...]:
         """A tenant's sessions, the last used first. Raises SessionError where the disk does not tell."""
         try:
-            known = {entry.session_id: saved_info(entry, self._ttl) for entry in self._store.catalog.of(tenant)}
+            known = {entry.session_id: saved_info(entry, self._ttl) for entry in self._store.entries(tenant)}
         except OSError as error:
             raise SessionError(f"The sessions cannot be listed: {error}. The daemon's log has more.") from error
         for unsaved in self._write_back.unsaved_of(tenant):
@@ -235,7 +237,7 @@ class SessionBook:
         """Forget a session. False: there is none. Raises SessionError where the disk refuses, and it is still there."""
         unsaved = self._write_back.find(key)
         known = unsaved is not None or self.find(key) is not None or self._kept.is_told(key)
-        self.forget_answer(key)
+        self.last_answers.forget_before_removal(key)
         self._write_back.forget(key)
         try:
             there = self._store.delete(key)
@@ -247,18 +249,8 @@ class SessionBook:
         return there or known
 
     def forget_answer(self, key: SessionKey) -> None:
-        """Whatever the session says now, its last answer is not to be taken up any more.
-
-        Raises:
-            SessionError: the disk refuses, and it still can be.
-        """
-        try:
-            with self._forgetting:
-                self.answers.forget(key)
-        except OSError as error:
-            raise SessionError(
-                f"The last answer of {key.session_id!r} cannot be removed: {error}. Try again."
-            ) from error
+        """See LastAnswers.forget."""
+        self.last_answers.forget(key)
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all is saved. False: not all is."""
@@ -284,6 +276,11 @@ class SessionBook:
             found = self._kept.load(key, model)
         except OSError as error:
             raise SessionError(f"Session {key.session_id!r} cannot be read: {error}.") from error
+        if found is CacheMiss.DAMAGED:
+            raise SessionError(
+                f"Session {key.session_id!r} is damaged: nothing of its file can be read. Delete it, or begin it anew "
+                "with the next question."
+            )
         return None if isinstance(found, CacheMiss) else found
 
 

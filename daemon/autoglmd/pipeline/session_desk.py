@@ -60,7 +60,7 @@ class SessionDesk:
     async def one(self, key: SessionKey) -> tuple[SessionInfo, tuple[Message, ...], tuple[TurnMark, ...]]:
         """See SessionsPort.one."""
         found = await self._with_leases(
-            (key,), lambda: self._calls.in_time("show-session", lambda: self._book.describe(key))
+            (key,), lambda: self._calls.in_time("show-session", lambda: self._described(key))
         )
         if found is None:
             raise SessionNotFoundError(key.session_id)
@@ -70,7 +70,7 @@ class SessionDesk:
     async def delete(self, key: SessionKey) -> None:
         """See SessionsPort.delete."""
         # Without a limit: nobody else may have the session before it is known to be there or not.
-        if not await self._changed((key,), "delete-session", lambda: self._book.delete(key)):
+        if not await self._changed((key,), "delete-session", lambda: self._deleted(key)):
             raise SessionNotFoundError(key.session_id)
 
     async def fork(self, key: SessionKey, new_session_id: str, place: Place | None) -> SessionInfo:
@@ -114,6 +114,19 @@ class SessionDesk:
         async with self._cutting:
             told = await self._changed(keys, name, lambda: work().without_data())
         return await self._kept(told)
+
+    def _described(self, key: SessionKey) -> tuple[SessionInfo, Conversation] | None:
+        """A session, though nothing be known of it but an answer that broke off."""
+        found, answer = self._book.describe(key), self._book.last_answers.unfinished(key)
+        if answer is None:
+            return found
+        begun = self._book.begin(key, answer.model)
+        info, told = found or (self._book.unsaved_info(begun), begun)
+        return replace(info, unfinished=True), told
+
+    def _deleted(self, key: SessionKey) -> bool:
+        is_unfinished = self._book.last_answers.unfinished(key) is not None
+        return self._book.delete(key) or is_unfinished
 
     def _check_open(self) -> None:
         if self._draining:

@@ -85,7 +85,9 @@ class SessionMoves:
         try:
             spool.append(exported(told))
         except OSError as error:
-            raise SessionError(f"Session {told.key.session_id!r} cannot be exported: {error}.") from error
+            raise SessionError(
+                f"Session {told.key.session_id!r} cannot be packed under the daemon's state_dir: {error}."
+            ) from error
 
     def read(self, key: SessionKey, spool: Spool, speakers: Speakers) -> Conversation:
         """What was sent to a spool, as that session.
@@ -108,8 +110,8 @@ class SessionMoves:
         self._book.rewrite(conversation)
 
     def expect_none(self, key: SessionKey) -> None:
-        """Raises SessionExistsError if there is one; SessionError where the disk does not tell."""
-        if self._book.describe(key) is not None:
+        """Raises SessionExistsError if there is one, or a first answer to be; SessionError where no disk tells."""
+        if self._book.describe(key) is not None or self._book.last_answers.unfinished(key) is not None:
             raise SessionExistsError(key.session_id)
 
 

@@ -1,8 +1,13 @@
-"""A conversation on its way to the disk."""
+"""A conversation on its way to the disk, and how many may wait."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from autoglmd.messages.sessions import SessionKey
 from autoglmd.sessions.conversation import Conversation
+
+_MOST_WAITING = 4096
+_LEAST_TEXT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +36,17 @@ class Waiting:
             return self
         since, is_new = earlier.since, earlier.is_new
         return replace(self, since=since, is_new=is_new, not_before=earlier.not_before, waits=earlier.waits)
+
+
+def surplus(
+    waiting: Mapping[SessionKey, Waiting], text_bytes: int, keep: Collection[SessionKey | None]
+) -> list[SessionKey]:
+    """Who must go because too many wait, or too much text: the longest waiting first, and none that is to be kept."""
+    held, gone = sum(each.text_bytes for each in waiting.values()), list[SessionKey]()
+    for key, each in waiting.items():
+        if len(waiting) - len(gone) <= _MOST_WAITING and held <= max(text_bytes, _LEAST_TEXT_BYTES):
+            break
+        if key not in keep:
+            held -= each.text_bytes
+            gone.append(key)
+    return gone

@@ -18,7 +18,7 @@ from dataclasses import replace
 from autoglmd.errors.session import SessionError
 from autoglmd.messages.sessions import SessionKey
 from autoglmd.messages.status import SessionsStats
-from autoglmd.pipeline.waiting import Waiting
+from autoglmd.pipeline.waiting import Waiting, surplus
 from autoglmd.sessions.conversation import Conversation
 from autoglmd.sessions.store import SessionStore
 
@@ -32,8 +32,6 @@ OPEN_SECONDS = 15.0
 STUCK_SECONDS = 30.0
 """A save that takes longer is told of."""
 _OPEN_RETRY_SECONDS = 0.1
-_MOST_WAITING = 4096
-_LEAST_TEXT_BYTES = 16 << 20
 
 
 class WriteBack:
@@ -93,6 +91,13 @@ class WriteBack:
             )
 
     @property
+    def refused_seconds(self) -> float:
+        """For how long a conversation waits that the disk has refused already, or that hangs at it; 0: none does."""
+        with self._changed:
+            is_refused = self._is_stuck or any(each.waits for each in self._waiting.values())
+            return self._unsaved_seconds if is_refused else 0.0
+
+    @property
     def is_whole(self) -> bool:
         """Whether the thread is there."""
         return self._thread.is_alive()
@@ -114,7 +119,10 @@ class WriteBack:
                 conversation, kv_bytes = conversation.without_data(), 0
             new = Waiting(conversation, kv_bytes, text_bytes, now, is_new=conversation.turns <= 1)
             self._waiting[key] = new.in_place_of(self._waiting.get(key))
-            lost = self._lose_what_is_too_much(key)
+            lost = surplus(self._waiting, self._limit, (self._at_work, key))
+            for each in lost:
+                del self._waiting[each]
+            self._lost = self._lost or bool(lost)
             stuck = self._newly_stuck(now)
             self._changed.notify_all()
         # Not with the lock: whoever reads the log may be slow, and answers wait for this.
@@ -166,19 +174,6 @@ class WriteBack:
         first = min((each.since for each in self._waiting.values()), default=None)
         return 0.0 if first is None else time.monotonic() - first
 
-    def _lose_what_is_too_much(self, newest: SessionKey) -> list[SessionKey]:
-        """Whoever has waited for longest goes first; the newest, and the one that is being saved, stay."""
-        held = sum(each.text_bytes for each in self._waiting.values())
-        lost: list[SessionKey] = []
-        for key in list(self._waiting):
-            if len(self._waiting) <= _MOST_WAITING and held <= max(self._limit, _LEAST_TEXT_BYTES):
-                break
-            if key not in (self._at_work, newest):
-                held -= self._waiting.pop(key).text_bytes
-                lost.append(key)
-        self._lost = self._lost or bool(lost)
-        return lost
-
     def _newly_stuck(self, now: float) -> dict[str, object] | None:
         """What there is to say of a save that hangs, once for each."""
         seconds = now - self._at_work_since
@@ -209,6 +204,8 @@ class WriteBack:
     def _has_folder(self) -> bool:
         """Have the folder once its daemon has left it, or another one in the end. False: we were asked to stop."""
         until = time.monotonic() + self._open_seconds
+        if not self._store.is_open:
+            log.warning("conversations wait for their folder: %s", self._store.refusal)
         while not (self._store.is_open or self._store.open()):
             if time.monotonic() >= until and self._store.open_elsewhere():
                 break
@@ -260,13 +257,14 @@ class WriteBack:
             self._failed_saves += 1
 
     def _finish(self, done: Waiting, *, saved: bool) -> None:
-        key = done.conversation.key
+        key, is_lost = done.conversation.key, False
         with self._changed:
             self._at_work = None
             is_last = self._waiting.get(key) is done
             if is_last and (saved or self._stopping):
                 # One that could not be saved at the end is lost, and `stop` says so.
-                self._lost = self._lost or not saved
+                is_lost = not saved
+                self._lost = self._lost or is_lost
                 del self._waiting[key]
             elif not saved and key in self._waiting:
                 # Each time twice as late: a disk that takes nothing must not keep an idle box busy.
@@ -278,6 +276,8 @@ class WriteBack:
                 # A newer state came while this one was saved.
                 self._waiting[key] = replace(self._waiting[key], since=time.monotonic(), is_new=False)
             self._changed.notify_all()
+        if is_lost:
+            log.error("a session is not saved before the end", extra={"session": key.session_id})
 
     def _tidy(self, saved: Waiting | None) -> int:
         """Remove what may go: not what waits, for the catalog knows of its last turn only once it is `saved`."""

@@ -14,7 +14,14 @@ log = logging.getLogger(__name__)
 _BUSY_SECONDS = 5.0
 # Primary codes; SQLite tells extended ones, whose low byte they are.
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# SQLite's memory that is shared through a file: on a full disk that cannot be made.
+_NO_ROOM_TO_OPEN = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _PRIVATE_FILE = 0o600
+
+
+class DiskFullError(OSError):
+    """There is no room on the disk, as the database needs also to remove something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,7 @@ class Database:
         self._path = path
         self._schema = schema
         self._what = what
+        self._is_durable = durable
         self._synchronous = "FULL" if durable else "NORMAL"
         self._database: sqlite3.Connection | None = None
         self._is_closed = False
@@ -65,13 +73,27 @@ class Database:
             if self._is_closed:
                 raise OSError(f"{self._what} is closed")
             try:
-                database = self._database = self._database or self._opened()
+                database = self._database = self._database or self._opened_somewhere()
                 with database:
                     yield database
             except sqlite3.Error as error:
-                if _is_of_broken(error):
+                if _is_of(_BROKEN, error):
                     self._remove(error)
-                raise OSError(f"{self._what}: {error}") from error
+                kind = DiskFullError if _is_of_full(error) else OSError
+                raise kind(f"{self._what}: {error}") from error
+
+    def _opened_somewhere(self) -> sqlite3.Connection:
+        """On disk; where that takes nothing, in memory, unless commits have to outlive us: it is filled again."""
+        try:
+            return self._opened()
+        except (sqlite3.OperationalError, OSError) as error:
+            if self._is_durable or (isinstance(error, sqlite3.Error) and _is_of(_BUSY, error)):
+                raise
+            log.warning("%s cannot be opened and is kept in memory until the next start: %s", self._what, error)
+        self.times_begun += 1
+        database = sqlite3.connect(":memory:", check_same_thread=False)
+        database.executescript(self._schema.statements)
+        return database
 
     def _opened(self) -> sqlite3.Connection:
         for attempt in ("as it is", "anew"):
@@ -88,7 +110,7 @@ class Database:
                     return database
             except sqlite3.Error as error:
                 database.close()
-                if attempt == "anew" or not _is_of_broken(error):
+                if attempt == "anew" or not _is_of(_BROKEN, error):
                     raise
                 self._remove(error)
             else:
@@ -114,6 +136,10 @@ class Database:
         self._database = None
 
 
-def _is_of_broken(error: sqlite3.Error) -> bool:
+def _is_of_full(error: sqlite3.Error) -> bool:
+    return _is_of((sqlite3.SQLITE_FULL,), error) or getattr(error, "sqlite_errorcode", 0) in _NO_ROOM_TO_OPEN
+
+
+def _is_of(codes: tuple[int, ...], error: sqlite3.Error) -> bool:
     # Some of the module's own errors have no code.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BROKEN
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes

@@ -9,6 +9,7 @@ from autoglmd.messages.sessions import SessionKey
 from autoglmd.sessions.beginnings import Beginnings
 from autoglmd.sessions.catalog import Catalog
 from autoglmd.sessions.contents import CATALOG, JOURNAL, path_in
+from autoglmd.sessions.database import DiskFullError
 from autoglmd.sessions.folder import SessionFolder
 from autoglmd.sessions.journal import Journal
 from autoglmd.sessions.key_check import take_key
@@ -107,8 +108,22 @@ class SessionFiles:
     def remove(self, path: Path, why: str, at: float) -> None:
         """Remove a session, and its last answer. Raises OSError: it is still there, or its removal may not last."""
         # What may refuse first: then nothing was touched.
-        self._journal.forget(path.name)
+        self.forget_answer(path)
         self.remove_file(path, why, at)
+
+    def forget_answer(self, path: Path) -> None:
+        """Have the last answer of a session forgotten that is about to be removed.
+
+        A full disk takes not even that before something is gone: then it is the session's file.
+
+        Raises:
+            OSError: it is still there.
+        """
+        try:
+            self._journal.forget(path.name)
+        except DiskFullError:
+            self.disk.remove(path)
+            self._journal.forget(path.name)
 
     def remove_file(self, path: Path, why: str, at: float) -> None:
         """Remove a session whose last answer is gone already. Raises OSError as `remove` does."""

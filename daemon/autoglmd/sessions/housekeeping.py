@@ -135,7 +135,7 @@ class Housekeeping:
         Raises:
             OSError: the journal refuses. Nothing was touched, and it would refuse the next one too.
         """
-        self._files.journal.forget(path.name)
+        self._files.forget_answer(path)
         try:
             self._files.remove_file(path, why.value, self._clock.now())
         except OSError as error:
@@ -189,7 +189,8 @@ class Housekeeping:
         except OSError as error:
             log.warning("a file of which nothing can be read stays: %s", error, extra={"path": str(path)})
         else:
-            self._files.catalog.forget(path.name)
+            # Whoever asks for it next is told why it is not there.
+            self._files.catalog.forget(path.name, CacheMiss.DAMAGED.value, self._clock.now())
 
 
 def _is_gone(path: Path) -> bool:

@@ -4,6 +4,7 @@ A SQLite database beside the sessions' files. Each commit is durable, and holds 
 last one. What it is for is in docs/decisions/resuming.md.
 """
 
+import contextlib
 import json
 import logging
 import sqlite3
@@ -120,7 +121,9 @@ class Journal(Database):
             there = database.execute("SELECT 1 FROM answers WHERE file = ?", (file,)).fetchone()
             _drop(database, file)
         if there:
-            self.wipe()
+            # Where the disk refuses that, the next time does it.
+            with contextlib.suppress(OSError):
+                self.wipe()
 
     def tidy(
         self,

@@ -115,6 +115,14 @@ class SessionStore:
         """What the catalog knows of a session. Raises OSError."""
         return self.catalog.find(self.file_of(key))
 
+    def entries(self, tenant: str) -> tuple[Entry, ...]:
+        """What the catalog knows of a tenant's sessions, the last used first. Raises OSError."""
+        found = self.catalog.of(tenant)
+        if not self._files.is_catalog_doubted:
+            return found
+        # A full disk may have kept it from learning what is gone.
+        return tuple(entry for entry in found if self._files.path_of(entry.key).exists())
+
     def begin(self, key: SessionKey, model: ModelMark) -> Conversation:
         """A session before its first turn."""
         now = self._clock.now()
@@ -178,7 +186,8 @@ class SessionStore:
         there = path.exists()
         self._files.remove(path, "", self._clock.now())
         # Its name as well.
-        self.catalog.wipe()
+        with contextlib.suppress(OSError):
+            self.catalog.wipe()
         return there
 
     def tidy(self, is_in_use: Callable[[SessionKey], bool] = lambda _: False) -> int:

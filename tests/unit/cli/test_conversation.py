@@ -140,37 +140,30 @@ def test_help_lists_every_command(commands: ChatCommands, capsys: pytest.Capture
     assert all(name in shown for name in commands._known if name != "/quit")
 
 
-class Keeper:
-    """A session that the daemon keeps."""
-
-    def __init__(self, *questions: str) -> None:
-        self.turns = [{"role": "user", "content": question} for question in questions]
-
-    def told(self) -> list[Turn]:
-        """All that it says."""
-        return list(self.turns)
+def test_help_says_that_clear_deletes_a_session(commands: ChatCommands, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before one tries it."""
+    commands.run("/help")
+    assert "a session is deleted from the daemon" in capsys.readouterr().err
 
 
-def test_a_session_that_begins_anew_gets_its_system_message_with_the_next_question() -> None:
-    """Once; the question before that was answered without it stays what was said."""
-    conversation = Conversation("S", Keeper("one"))  # type: ignore[arg-type]  # it does all that is asked here
-    assert said(conversation.messages_with("two")) == ["two"]
-    conversation.add("two", "B", anew=True)
-    assert said(conversation.messages) == ["two", "B"]
-    assert said(conversation.messages_with("three")) == ["S", "three"]
-    conversation.add("three", "C")
-    assert said(conversation.messages) == ["two", "B", "S", "three", "C"]
-    assert said(conversation.messages_with("four")) == ["four"]
-
-
-def test_it_does_where_the_first_answer_of_the_new_one_was_stopped() -> None:
-    """Then the daemon's word is all that tells."""
-    keeper = Keeper()
-    conversation = Conversation("S", keeper)  # type: ignore[arg-type]  # as above
-    conversation.add("one", "A")
-    keeper.turns = Keeper("two").turns
-    conversation.broke_off("two", "")
-    assert said(conversation.messages_with("three")) == ["S", "three"]
+@pytest.mark.parametrize(
+    ("question", "quoted"),
+    [
+        ("你好", "你好"),
+        ("a\nb\t c\x1b[2J", "a b c�[2J"),
+        ("x" * 60, "x" * 60),
+        ("x" * 61, "x" * 59 + "…"),
+    ],
+)
+def test_rewind_says_which_question_it_takes_back(
+    capsys: pytest.CaptureFixture[str], question: str, quoted: str
+) -> None:
+    """Its beginning, on one line, and no command to the terminal."""
+    conversation = Conversation()
+    conversation.add(question, "An answer.")
+    ChatCommands(conversation, Terminal()).run("/rewind")
+    assert capsys.readouterr().err == f'The question "{quoted}" and its answer are taken back.\n'
+    assert conversation.messages == []
 
 
 def test_what_the_daemon_dropped_is_not_sent_again(conversation: Conversation) -> None:

@@ -38,6 +38,13 @@ def test_the_text_above_the_options_has_no_breaks_of_the_source(
     assert [line for line, following in pairwise(text) if line and following] == []
 
 
+@pytest.mark.parametrize("name", ["rm", "remove"])
+def test_delete_has_the_names_that_others_give_it(name: str) -> None:
+    """They work, and are not shown: one command, one name."""
+    assert "Forget a conversation" in CliRunner().invoke(build_app(), ["session", name, "--help"]).stdout
+    assert f" {name} " not in CliRunner().invoke(build_app(), ["session", "--help"]).stdout
+
+
 def test_the_exit_codes_are_one_paragraph() -> None:
     """As above."""
     assert "\n" not in EXIT_CODES

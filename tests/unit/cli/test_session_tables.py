@@ -1,5 +1,6 @@
 """What `session list` and `session show` show, of names that anybody may have given."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -32,3 +33,12 @@ def test_a_role_is_no_command_to_the_terminal(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert "user: hello" in shown
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_an_answer_that_broke_off_is_told_with_what_takes_it_up(
+    capsys: pytest.CaptureFixture[str], unfinished: bool
+) -> None:
+    """Nobody else would say so before the next question gives it up."""
+    Terminal().print(*session_page(Session(replace(session("home"), unfinished=unfinished), ())))
+    assert ("autoglmctl session resume home" in capsys.readouterr().out) == unfinished

@@ -43,6 +43,20 @@ def test_tables_are_not_cut_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> Non
     assert "x" * 120 in capsys.readouterr().out
 
 
+def test_a_text_is_broken_on_a_screen_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is searched and copied in a pipe is what was said, however narrow the terminal is."""
+    from rich.text import Text
+
+    monkeypatch.setenv("COLUMNS", "20")
+    said = "\tsomething to be copied as it is "
+    Terminal().print(Text(said, "bold"), said)
+    assert capsys.readouterr().out == f"{said}\n" * 2
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    Terminal().print(Text(said))
+    assert len(screen.getvalue().splitlines()) > 1
+
+
 def test_a_remark_is_dim_on_a_screen_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """And never with NO_COLOR."""
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -9,7 +9,7 @@ import pytest
 
 from autoglmd.host.disk import Disk
 from autoglmd.messages.sessions import SessionKey
-from autoglmd.pipeline import write_back
+from autoglmd.pipeline import waiting, write_back
 from autoglmd.pipeline.write_back import WriteBack
 from autoglmd.sessions.conversation import Conversation
 from autoglmd.sessions.log import Found
@@ -216,7 +216,7 @@ def test_who_waits_for_a_folder_can_be_stopped(tmp_path: Path) -> None:
 
 def test_the_text_of_what_waits_is_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without keys and values, thousands of long conversations would fill the memory; the oldest go, which is told."""
-    monkeypatch.setattr(write_back, "_LEAST_TEXT_BYTES", 10_000)
+    monkeypatch.setattr(waiting, "_LEAST_TEXT_BYTES", 10_000)
     rig = Rig(tmp_path, unsaved_bytes=0)
     rig.disk.gate.clear()
     rig.put(empty(SessionKey("local", "at work")), "one")

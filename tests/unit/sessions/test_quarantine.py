@@ -65,7 +65,7 @@ def test_a_file_of_which_nothing_can_be_read_is_read_once(
     disk.reads = 0
     again.reconcile()
     assert disk.reads == 0
-    assert again.load(KEY, MODEL) is CacheMiss.NEW_SESSION
+    assert again.load(KEY, MODEL) is CacheMiss.DAMAGED
     save_turn(again, empty(), "two")
     assert len(aside(tmp_path)) == 1
 

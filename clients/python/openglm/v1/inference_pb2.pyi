@@ -170,7 +170,7 @@ class GenerateResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., prefill: _Optional[_Union[PrefillProgress, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("request_id", "model", "model_version", "prompt_tokens", "cached_tokens", "seed", "trace_id", "cache_tier", "cache_miss", "dropped_messages")
+    __slots__ = ("request_id", "model", "model_version", "prompt_tokens", "cached_tokens", "seed", "trace_id", "cache_tier", "cache_miss", "dropped_messages", "unsaved_seconds")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +181,7 @@ class Started(_message.Message):
     CACHE_TIER_FIELD_NUMBER: _ClassVar[int]
     CACHE_MISS_FIELD_NUMBER: _ClassVar[int]
     DROPPED_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    UNSAVED_SECONDS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     model: str
     model_version: str
@@ -191,7 +192,8 @@ class Started(_message.Message):
     cache_tier: CacheTier
     cache_miss: CacheMiss
     dropped_messages: int
-    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., trace_id: _Optional[str] = ..., cache_tier: _Optional[_Union[CacheTier, str]] = ..., cache_miss: _Optional[_Union[CacheMiss, str]] = ..., dropped_messages: _Optional[int] = ...) -> None: ...
+    unsaved_seconds: float
+    def __init__(self, request_id: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., seed: _Optional[int] = ..., trace_id: _Optional[str] = ..., cache_tier: _Optional[_Union[CacheTier, str]] = ..., cache_miss: _Optional[_Union[CacheMiss, str]] = ..., dropped_messages: _Optional[int] = ..., unsaved_seconds: _Optional[float] = ...) -> None: ...
 
 class PrefillProgress(_message.Message):
     __slots__ = ("done_tokens", "total_tokens")

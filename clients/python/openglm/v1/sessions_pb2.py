@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from openglm.v1 import inference_pb2 as openglm_dot_v1_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19openglm/v1/sessions.proto\x12\nopenglm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aopenglm/v1/inference.proto\"\xff\x01\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12+\n\x07\x63reated\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_used\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65xpires\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05turns\x18\x06 \x01(\x05\x12\x0e\n\x06tokens\x18\x07 \x01(\x05\x12\x12\n\ndisk_bytes\x18\x08 \x01(\x03\x12\x15\n\rcached_tokens\x18\t \x01(\x05\"K\n\x04Turn\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x14\n\x0c\x61nswer_start\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\x12\x10\n\x08messages\x18\x04 \x01(\x05\"\x15\n\x13ListSessionsRequest\"=\n\x14ListSessionsResponse\x12%\n\x08sessions\x18\x01 \x03(\x0b\x32\x13.openglm.v1.Session\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x82\x01\n\x12GetSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Session\x12%\n\x08messages\x18\x02 \x03(\x0b\x32\x13.openglm.v1.Message\x12\x1f\n\x05turns\x18\x03 \x03(\x0b\x32\x10.openglm.v1.Turn\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteSessionResponse\"m\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0enew_session_id\x18\x02 \x01(\t\x12\x12\n\x08\x61t_token\x18\x03 \x01(\x05H\x00\x12\x11\n\x07\x61t_turn\x18\x04 \x01(\x05H\x00\x42\x04\n\x02\x61t\";\n\x13\x46orkSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Session\"W\n\x14RewindSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\x08\x61t_token\x18\x02 \x01(\x05H\x00\x12\x11\n\x07\x61t_turn\x18\x03 \x01(\x05H\x00\x42\x04\n\x02\x61t\"=\n\x15RewindSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Session\"*\n\x14\x45xportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"%\n\x15\x45xportSessionResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"8\n\x14ImportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"=\n\x15ImportSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Session2\xd6\x04\n\x08Sessions\x12Q\n\x0cListSessions\x12\x1f.openglm.v1.ListSessionsRequest\x1a .openglm.v1.ListSessionsResponse\x12K\n\nGetSession\x12\x1d.openglm.v1.GetSessionRequest\x1a\x1e.openglm.v1.GetSessionResponse\x12T\n\rDeleteSession\x12 .openglm.v1.DeleteSessionRequest\x1a!.openglm.v1.DeleteSessionResponse\x12N\n\x0b\x46orkSession\x12\x1e.openglm.v1.ForkSessionRequest\x1a\x1f.openglm.v1.ForkSessionResponse\x12T\n\rRewindSession\x12 .openglm.v1.RewindSessionRequest\x1a!.openglm.v1.RewindSessionResponse\x12V\n\rExportSession\x12 .openglm.v1.ExportSessionRequest\x1a!.openglm.v1.ExportSessionResponse0\x01\x12V\n\rImportSession\x12 .openglm.v1.ImportSessionRequest\x1a!.openglm.v1.ImportSessionResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19openglm/v1/sessions.proto\x12\nopenglm.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aopenglm/v1/inference.proto\"\x93\x02\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12+\n\x07\x63reated\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_used\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65xpires\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05turns\x18\x06 \x01(\x05\x12\x0e\n\x06tokens\x18\x07 \x01(\x05\x12\x12\n\ndisk_bytes\x18\x08 \x01(\x03\x12\x15\n\rcached_tokens\x18\t \x01(\x05\x12\x12\n\nunfinished\x18\n \x01(\x08\"K\n\x04Turn\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x14\n\x0c\x61nswer_start\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\x12\x10\n\x08messages\x18\x04 \x01(\x05\"\x15\n\x13ListSessionsRequest\"=\n\x14ListSessionsResponse\x12%\n\x08sessions\x18\x01 \x03(\x0b\x32\x13.openglm.v1.Session\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x82\x01\n\x12GetSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Session\x12%\n\x08messages\x18\x02 \x03(\x0b\x32\x13.openglm.v1.Message\x12\x1f\n\x05turns\x18\x03 \x03(\x0b\x32\x10.openglm.v1.Turn\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteSessionResponse\"m\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0enew_session_id\x18\x02 \x01(\t\x12\x12\n\x08\x61t_token\x18\x03 \x01(\x05H\x00\x12\x11\n\x07\x61t_turn\x18\x04 \x01(\x05H\x00\x42\x04\n\x02\x61t\";\n\x13\x46orkSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Session\"W\n\x14RewindSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\x08\x61t_token\x18\x02 \x01(\x05H\x00\x12\x11\n\x07\x61t_turn\x18\x03 \x01(\x05H\x00\x42\x04\n\x02\x61t\"=\n\x15RewindSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Session\"*\n\x14\x45xportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"%\n\x15\x45xportSessionResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"8\n\x14ImportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"=\n\x15ImportSessionResponse\x12$\n\x07session\x18\x01 \x01(\x0b\x32\x13.openglm.v1.Session2\xd6\x04\n\x08Sessions\x12Q\n\x0cListSessions\x12\x1f.openglm.v1.ListSessionsRequest\x1a .openglm.v1.ListSessionsResponse\x12K\n\nGetSession\x12\x1d.openglm.v1.GetSessionRequest\x1a\x1e.openglm.v1.GetSessionResponse\x12T\n\rDeleteSession\x12 .openglm.v1.DeleteSessionRequest\x1a!.openglm.v1.DeleteSessionResponse\x12N\n\x0b\x46orkSession\x12\x1e.openglm.v1.ForkSessionRequest\x1a\x1f.openglm.v1.ForkSessionResponse\x12T\n\rRewindSession\x12 .openglm.v1.RewindSessionRequest\x1a!.openglm.v1.RewindSessionResponse\x12V\n\rExportSession\x12 .openglm.v1.ExportSessionRequest\x1a!.openglm.v1.ExportSessionResponse0\x01\x12V\n\rImportSession\x12 .openglm.v1.ImportSessionRequest\x1a!.openglm.v1.ImportSessionResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,37 +34,37 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'openglm.v1.sessions_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSION']._serialized_start=103
-  _globals['_SESSION']._serialized_end=358
-  _globals['_TURN']._serialized_start=360
-  _globals['_TURN']._serialized_end=435
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=437
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=458
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=460
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=521
-  _globals['_GETSESSIONREQUEST']._serialized_start=523
-  _globals['_GETSESSIONREQUEST']._serialized_end=562
-  _globals['_GETSESSIONRESPONSE']._serialized_start=565
-  _globals['_GETSESSIONRESPONSE']._serialized_end=695
-  _globals['_DELETESESSIONREQUEST']._serialized_start=697
-  _globals['_DELETESESSIONREQUEST']._serialized_end=739
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=741
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=764
-  _globals['_FORKSESSIONREQUEST']._serialized_start=766
-  _globals['_FORKSESSIONREQUEST']._serialized_end=875
-  _globals['_FORKSESSIONRESPONSE']._serialized_start=877
-  _globals['_FORKSESSIONRESPONSE']._serialized_end=936
-  _globals['_REWINDSESSIONREQUEST']._serialized_start=938
-  _globals['_REWINDSESSIONREQUEST']._serialized_end=1025
-  _globals['_REWINDSESSIONRESPONSE']._serialized_start=1027
-  _globals['_REWINDSESSIONRESPONSE']._serialized_end=1088
-  _globals['_EXPORTSESSIONREQUEST']._serialized_start=1090
-  _globals['_EXPORTSESSIONREQUEST']._serialized_end=1132
-  _globals['_EXPORTSESSIONRESPONSE']._serialized_start=1134
-  _globals['_EXPORTSESSIONRESPONSE']._serialized_end=1171
-  _globals['_IMPORTSESSIONREQUEST']._serialized_start=1173
-  _globals['_IMPORTSESSIONREQUEST']._serialized_end=1229
-  _globals['_IMPORTSESSIONRESPONSE']._serialized_start=1231
-  _globals['_IMPORTSESSIONRESPONSE']._serialized_end=1292
-  _globals['_SESSIONS']._serialized_start=1295
-  _globals['_SESSIONS']._serialized_end=1893
+  _globals['_SESSION']._serialized_end=378
+  _globals['_TURN']._serialized_start=380
+  _globals['_TURN']._serialized_end=455
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=457
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=478
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=480
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=541
+  _globals['_GETSESSIONREQUEST']._serialized_start=543
+  _globals['_GETSESSIONREQUEST']._serialized_end=582
+  _globals['_GETSESSIONRESPONSE']._serialized_start=585
+  _globals['_GETSESSIONRESPONSE']._serialized_end=715
+  _globals['_DELETESESSIONREQUEST']._serialized_start=717
+  _globals['_DELETESESSIONREQUEST']._serialized_end=759
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=761
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=784
+  _globals['_FORKSESSIONREQUEST']._serialized_start=786
+  _globals['_FORKSESSIONREQUEST']._serialized_end=895
+  _globals['_FORKSESSIONRESPONSE']._serialized_start=897
+  _globals['_FORKSESSIONRESPONSE']._serialized_end=956
+  _globals['_REWINDSESSIONREQUEST']._serialized_start=958
+  _globals['_REWINDSESSIONREQUEST']._serialized_end=1045
+  _globals['_REWINDSESSIONRESPONSE']._serialized_start=1047
+  _globals['_REWINDSESSIONRESPONSE']._serialized_end=1108
+  _globals['_EXPORTSESSIONREQUEST']._serialized_start=1110
+  _globals['_EXPORTSESSIONREQUEST']._serialized_end=1152
+  _globals['_EXPORTSESSIONRESPONSE']._serialized_start=1154
+  _globals['_EXPORTSESSIONRESPONSE']._serialized_end=1191
+  _globals['_IMPORTSESSIONREQUEST']._serialized_start=1193
+  _globals['_IMPORTSESSIONREQUEST']._serialized_end=1249
+  _globals['_IMPORTSESSIONRESPONSE']._serialized_start=1251
+  _globals['_IMPORTSESSIONRESPONSE']._serialized_end=1312
+  _globals['_SESSIONS']._serialized_start=1315
+  _globals['_SESSIONS']._serialized_end=1913
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Session(_message.Message):
-    __slots__ = ("session_id", "model", "created", "last_used", "expires", "turns", "tokens", "disk_bytes", "cached_tokens")
+    __slots__ = ("session_id", "model", "created", "last_used", "expires", "turns", "tokens", "disk_bytes", "cached_tokens", "unfinished")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,7 @@ class Session(_message.Message):
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    UNFINISHED_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     model: str
     created: _timestamp_pb2.Timestamp
@@ -30,7 +31,8 @@ class Session(_message.Message):
     tokens: int
     disk_bytes: int
     cached_tokens: int
-    def __init__(self, session_id: _Optional[str] = ..., model: _Optional[str] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_used: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., turns: _Optional[int] = ..., tokens: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., cached_tokens: _Optional[int] = ...) -> None: ...
+    unfinished: bool
+    def __init__(self, session_id: _Optional[str] = ..., model: _Optional[str] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_used: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., turns: _Optional[int] = ..., tokens: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., unfinished: _Optional[bool] = ...) -> None: ...
 
 class Turn(_message.Message):
     __slots__ = ("number", "answer_start", "end", "messages")
