@@ -26,6 +26,7 @@ from tests.support.scripted_server import (
 )
 
 AUTOGLMCTL = (sys.executable, "-m", "autoglmctl")
+AGAIN_SECONDS = 0.5
 MODEL = models_pb2.GetModelResponse(model=models_pb2.Model(name="glm-small", version="abc"))
 
 
@@ -66,6 +67,13 @@ class Screen:
     def interrupt(self) -> None:
         """Ctrl-C, as the terminal would deliver it."""
         self.process.send_signal(signal.SIGINT)
+
+    def interrupt_until(self, text: str) -> None:
+        """Ctrl-C until `text` comes: what is pressed before readline waits for keys, it heeds with the next one."""
+        while text not in self.seen:
+            self.interrupt()
+            if select.select([self._main], [], [], AGAIN_SECONDS)[0]:
+                self._read()
 
     def wait(self) -> int:
         """Wait for the end; returns the exit code."""
@@ -215,7 +223,7 @@ def test_chat_asks_before_it_deletes_a_session(server: ScriptedServer, on_screen
     screen.until_prompt("goes on")
     screen.type("/clear\n")
     screen.until("Delete session home with 3 turns from the daemon? [y/N] ")
-    screen.interrupt()
+    screen.interrupt_until("Session home stays as it is.")
     screen.until_prompt("Session home stays as it is.")
     screen.seen = ""
     screen.type("/clear\n")

@@ -86,7 +86,7 @@ class SessionMoves:
             spool.append(exported(told))
         except OSError as error:
             raise SessionError(
-                f"Session {told.key.session_id!r} cannot be packed under the daemon's state_dir: {error}."
+                f"Session {told.key.session_id!r} cannot be exported: under the daemon's state_dir, {error}."
             ) from error
 
     def read(self, key: SessionKey, spool: Spool, speakers: Speakers) -> Conversation:
