@@ -205,10 +205,7 @@ def _row(store: Store, prefix: str, title: str) -> list[str]:
         *(Spread.of(values).text(1) for values in rates),
         at_least(paired_ratio(rates[1], rates[0]), GOAL).text,
         *(f"{share.median:.1f} %" for share in shares.values()),
-        *(
-            f"{Spread.of([each['cpu'] / each['seconds'] for each in results]).median:.2f}"
-            for results in (serial, decoupled)
-        ),
+        *map(_cores_used, (serial, decoupled)),
         f"{most.median:.2f}",
     ]
 

@@ -75,6 +75,7 @@ class SystemdBox:
         deadline = time.monotonic() + LIMIT_SECONDS
         while subprocess.run(self.words(command, "root"), capture_output=True).returncode:
             assert time.monotonic() < deadline, f"never true: {command}"
+            # It is another box's state, which has no event of ours.
             time.sleep(_LOOK_SECONDS)
 
 
@@ -114,5 +115,6 @@ def _leader_of(nspawn: subprocess.Popen[bytes]) -> int:
         for child in psutil.Process(nspawn.pid).children():
             if child.name() == "systemd":
                 return child.pid
+        # As above.
         time.sleep(_LOOK_SECONDS)
     raise AssertionError("no systemd came up")

@@ -96,7 +96,7 @@ class HostKvRows:
             _scatter(block, [buffer[row, :, block.start : block.stop] for buffer in self._buffers])
 
     def _commit(self, row: int, start: int, stop: int) -> None:
-        """Have the kernel commit what positions take all at once: page by page it takes three times as long."""
+        """Have the kernel commit what positions take all at once: page by page it takes about twice as long."""
         for memory, buffer in zip(self._mappings, self._buffers, strict=True):
             token_bytes = buffer.strides[2]
             if (stop - start) * token_bytes < _LEAST_PAGES * mmap.PAGESIZE:

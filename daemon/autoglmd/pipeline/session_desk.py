@@ -111,9 +111,7 @@ class SessionDesk:
 
     async def _cut(self, keys: tuple[SessionKey, ...], name: str, work: Callable[[], Conversation]) -> SessionInfo:
         """Make a session of a beginning of one. While it is saved no more than its text is in memory for it."""
-        async with self._cutting:
-            told = await self._changed(keys, name, lambda: work().without_data())
-        return await self._kept(told)
+        return await self._kept(await self._changed(keys, name, lambda: work().without_data(), self._cutting))
 
     def _described(self, key: SessionKey) -> tuple[SessionInfo, Conversation] | None:
         """A session, though nothing be known of it but an answer that broke off."""
@@ -156,12 +154,22 @@ class SessionDesk:
             # Too many wait already. It is changed all the same, and who tried again would change it once more.
             return self._book.unsaved_info(told)
 
-    async def _changed(self, keys: tuple[SessionKey, ...], name: str, work: Callable[[], T]) -> T:
-        """Do it with the sessions' leases, however long a disk takes. Others wait no longer than for an answer's."""
+    async def _changed(
+        self,
+        keys: tuple[SessionKey, ...],
+        name: str,
+        work: Callable[[], T],
+        place: contextlib.AbstractAsyncContextManager[object] = contextlib.nullcontext(),  # noqa: B008 - has no state
+    ) -> T:
+        """Do it with the sessions' leases, however long a disk takes. Others wait no longer than for an answer's.
+
+        A place is waited for behind the leases: who has one waits for nobody's answer.
+        """
 
         async def changed() -> T:
             with self._book.leases.asking_a_disk(keys, self._book.recall_seconds):
-                return await self._changes.apart(name, work)
+                async with place:
+                    return await self._changes.apart(name, work)
 
         return await self._with_leases(keys, changed)
 

@@ -178,8 +178,7 @@ class Conversation:
 
     def takes(self, block: KvBlock) -> bool:
         """Whether keys and values are of use here: behind a gap, or past the tokens, they are not."""
-        is_sound = 0 <= block.start <= self.kv_tokens and 0 < block.tokens <= block.held
-        return is_sound and block.stop <= len(self.ids)
+        return _fits(block, self.kv_tokens, len(self.ids))
 
     def having(self, *blocks: KvBlock) -> "Conversation":
         """With keys and values from each block's start on, if it takes them; with none from there on, if it holds none.
@@ -188,11 +187,10 @@ class Conversation:
         """
         held = list(self.blocks)
         for block in blocks:
-            stop = held[-1].stop if held else 0
-            is_sound = 0 <= block.start <= stop and 0 < block.tokens <= block.held and block.stop <= len(self.ids)
-            if is_sound or (block.held == 0 and block.start >= 0):
+            fits = _fits(block, held[-1].stop if held else 0, len(self.ids))
+            if fits or (block.held == 0 and block.start >= 0):
                 _cut(held, block.start)
-            if is_sound:
+            if fits:
                 held.append(block)
         return replace(self, blocks=tuple(held))
 
@@ -203,6 +201,11 @@ class Conversation:
         if model.tokenizer == self.model.tokenizer:
             return replace(self, model=model, blocks=(), is_foreign=False)
         return replace(self, model=model, ids=(), marks=(), blocks=(), is_foreign=False)
+
+
+def _fits(block: KvBlock, kv_tokens: int, tokens: int) -> bool:
+    """Whether it lies behind so many positions that have keys and values, or in their place, and within the tokens."""
+    return 0 <= block.start <= kv_tokens and 0 < block.tokens <= block.held and block.stop <= tokens
 
 
 def _cut(blocks: list[KvBlock], stop: int) -> None:

@@ -1,5 +1,6 @@
 """What keeps the sessions' folder in order: the catalog as the files are, and no more files than may be."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from autoglmd.sessions import log as session_log
 from autoglmd.sessions.beginnings import beginnings_of
 from autoglmd.sessions.catalog import Catalog, Entry, Kept, Usage, entry_of
 from autoglmd.sessions.contents import session_files
+from autoglmd.sessions.database import DiskFullError
 from autoglmd.sessions.expiry import SteadyClock
 from autoglmd.sessions.files import SessionFiles
 from autoglmd.sessions.log import Found
@@ -61,7 +63,7 @@ class Housekeeping:
 
         def could_remove(entry: Entry, why: CacheMiss = CacheMiss.EVICTED) -> bool:
             # Also a turn that a killed daemon told and did not save is a use.
-            is_used = is_in_use(entry.key) or self._files.journal.told_at(entry.file) > entry.last_used
+            is_used = is_in_use(entry.key) or self._told_at(entry.file) > entry.last_used
             return not is_used and self._could_remove(self._files.path_of(entry.key), why)
 
         # Asked for as seldom as can be: this runs behind each save.
@@ -128,6 +130,12 @@ class Housekeeping:
             self.kept.expired + expired,
             self.kept.evicted + evicted,
         )
+
+    def _told_at(self, file: str) -> float:
+        """See Journal.told_at; 0 where a full disk does not let it be opened, since something has to make room."""
+        with contextlib.suppress(DiskFullError):
+            return self._files.journal.told_at(file)
+        return 0.0
 
     def _could_remove(self, path: Path, why: CacheMiss) -> bool:
         """Remove a session. False: the disk keeps its file, which keeps no other from going.

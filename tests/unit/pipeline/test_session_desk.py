@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoglmd.config.rooms import SessionsConfig
-from autoglmd.errors.availability import DrainingError, TransfersBusyError, UnavailableError
+from autoglmd.errors.availability import TransfersBusyError, UnavailableError
 from autoglmd.errors.session import SessionError, SessionNotFoundError
 from autoglmd.host.clock import SystemClock
 from autoglmd.host.disk import Disk, Piece
@@ -246,20 +246,6 @@ async def test_a_change_that_was_made_is_told_so_where_no_thread_is_left_to_wait
     assert (forked.session_id, forked.turns) == ("new", 1)
 
 
-async def test_who_looks_while_changes_take_their_time_is_answered(
-    book: SessionBook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Changes of one tenant, however many a slow disk holds up, keep nobody from asking what there is."""
-    book.recall_seconds = LIMIT_SECONDS
-    desk = desk_of(book)
-    monkeypatch.setattr(desk._changes, "_places", threading.BoundedSemaphore(1))
-    assert desk._changes._places.acquire(blocking=False)
-    with pytest.raises(SessionError, match="calls wait for it already"):
-        await desk.delete(KEY)
-    assert (await desk.one(KEY))[0].turns == 1
-    assert len(await desk.all(KEY.tenant)) == 1
-
-
 def test_a_turn_that_was_deleted_while_it_was_read_does_not_come_back(tmp_path: Path) -> None:
     """Its reader has left, and the session was free to be deleted."""
     folder = tmp_path / "sessions"
@@ -278,14 +264,3 @@ def test_a_turn_that_was_deleted_while_it_was_read_does_not_come_back(tmp_path: 
     assert book.flush(LIMIT_SECONDS)
     assert not list(folder.glob("*/*.session"))
     book.stop(LIMIT_SECONDS)
-
-
-async def test_a_daemon_that_stops_takes_no_new_changes(book: SessionBook) -> None:
-    """It would cut them off, and whoever tried a fork again would be told that its name is taken."""
-    desk = desk_of(book)
-    desk.drain()
-    for call in (desk.fork(KEY, "new", None), desk.delete(KEY), desk.one(KEY), desk.all(KEY.tenant)):
-        with pytest.raises(DrainingError):
-            await call
-    with pytest.raises(DrainingError):
-        await anext(desk.exported(KEY))

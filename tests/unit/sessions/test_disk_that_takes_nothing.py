@@ -23,7 +23,13 @@ def refuse_while_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool
             raise DiskFullError("the journal of answers: database or disk is full")
         forget(journal, file)
 
+    def told_if_room(_: Journal, file: str) -> float:
+        if path.exists():
+            raise DiskFullError("the journal of answers: disk I/O error")
+        return 0.0
+
     monkeypatch.setattr(Journal, "forget", forget_if_room)
+    monkeypatch.setattr(Journal, "told_at", told_if_room)
     return tries
 
 
